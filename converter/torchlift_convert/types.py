@@ -1,0 +1,128 @@
+"""The records that pass between the stages of a conversion.
+
+Every stage takes frozen records and returns new ones; nothing here reads a file or prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """Lines ``first`` to ``last`` of a text, counted from 1, both ends included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+class FateKind(StrEnum):
+    """What became of one statement of the original."""
+
+    KEPT = "kept"  # stands as it stood
+    MOVED = "moved"  # stands in a hook, a method or a class, its names renamed where needed
+    MERGED = "merged"  # its meaning is part of something generated (an argument, a property, a log call)
+    TRAINER = "trainer"  # the Trainer does it
+    REFUSED = "refused"  # left to the user
+
+
+@dataclass(frozen=True)
+class Fate:
+    """Where one statement of the original went.
+
+    ``where`` names the place in the output as a reader would (``LitNet.training_step``,
+    ``Trainer(gradient_clip_val=1.0)``); ``targets`` are the lines of the output, none when nothing was written for it.
+    """
+
+    source: Span
+    kind: FateKind
+    where: str
+    targets: tuple[Span, ...] = ()
+    note: str = ""
+
+
+class Severity(StrEnum):
+    REFUSAL = "refusal"  # nothing is written
+    FINDING = "finding"  # kept bug for bug, worth a look
+    NOTE = "note"  # said so that nobody is surprised
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One thing to tell the user: what, where, and what to do about it."""
+
+    code: str  # TLnnn, stable
+    severity: Severity
+    message: str
+    span: Span
+    remedy: str = ""
+
+
+class Proof(StrEnum):
+    """How much is known about the numbers of the converted script."""
+
+    EXACT = "exact"  # both were run and compared
+    BY_CONSTRUCTION = "exact-by-construction"  # every step of the conversion preserves the numbers
+    REORDERED = "reordered"  # same mathematics, other order of random draws
+    REFUSED = "refused"
+
+
+class Status(StrEnum):
+    CONVERTED = "converted"
+    REFUSED = "refused"  # a training loop that cannot be carried over
+    NO_LOOP = "no-loop"  # nothing to convert
+    ALREADY = "already-lightning"
+    UNREADABLE = "unreadable"  # not Python, does not parse
+
+
+class Optimization(StrEnum):
+    AUTOMATIC = "automatic"
+    MANUAL = "manual"
+
+
+class Target(StrEnum):
+    """The framework that the generated code imports as ``L``."""
+
+    TORCHLIFT = "torchlift"
+    LIGHTNING = "lightning"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user may choose about a conversion."""
+
+    target: Target = Target.TORCHLIFT
+    filename: str = "train.py"  # used in messages only
+
+
+@dataclass(frozen=True)
+class Became:
+    """One line of the report: this part of the original became that part of the output."""
+
+    source: str  # 'train(): the batch loop'
+    span: Span
+    target: str  # 'LitNet.training_step'
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one conversion. ``code`` is the whole new file, or None when nothing was written."""
+
+    status: Status
+    proof: Proof = Proof.REFUSED
+    code: str | None = None
+    optimization: Optimization | None = None
+    datamodule: str | None = None  # name of the generated LightningDataModule, if there is one
+    module: str | None = None  # name of the generated LightningModule
+    became: tuple[Became, ...] = ()
+    fates: tuple[Fate, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    masked: tuple[str, ...] = field(default=())  # reserved: patterns that verify must mask
+
+    @property
+    def refusals(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self.diagnostics if d.severity is Severity.REFUSAL)
