@@ -1,0 +1,64 @@
+# Two commands do everything, set-up included: `make demo` and `make test`.
+# Needed beforehand: make and a Python of at least 3.11 (choose another with PYTHON=python3.12).
+
+PYTHON ?= python3
+# First and alone: left open, pip picks a build of several GB on some machines.
+TORCH ?= torch==2.13.0
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+STAMP := $(VENV)/.installed
+export OMP_NUM_THREADS ?= 1
+export MPLBACKEND ?= Agg
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format test-templates samples bench mutants corpus clean
+
+help:  ## List the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "torchlift needs Python 3.11 or newer; '$(PYTHON)' is older or missing. Try: make PYTHON=python3.11 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet '$(TORCH)' -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[test]' -c constraints.txt
+	@touch $@
+
+demo: $(STAMP)  ## Convert a sample that trains on real data, run it before and after, print the verdict
+	@$(BIN)/python samples/demo.py
+
+test: lint  ## Lint, type-check and run the whole test suite
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## Sort imports and format our own code
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/ruff format .
+
+test-templates: $(STAMP)  ## Render every project template and run each project's own tests
+	$(BIN)/python -m pytest tests/templates
+
+samples: $(STAMP)  ## Write the converted twin of every sample again
+	@for script in samples/*/train.py; do $(BIN)/torchlift convert "$$script" || exit 1; done
+
+bench: $(STAMP)  ## Measure speed, as ratios to a bare loop; fails when a limit is broken
+	@status=0; for bench in tests/benchmarks/bench_*.py; do $(BIN)/python "$$bench" || status=1; done; exit $$status
+
+mutants: $(STAMP)  ## Test the tester: verify has to catch every wrong twin
+	$(BIN)/python tests/mutants/run.py
+
+# CORPUS holds compare.py and its manifest, SRC the checked-out public scripts; neither is part of this repository.
+corpus: $(STAMP)  ## Convert and verify public scripts: make corpus CORPUS=<dir> SRC=<dir> [ONLY='ex-*']
+	@test -n "$(CORPUS)" -a -n "$(SRC)" || \
+		{ echo "Say where the corpus lies: make corpus CORPUS=<folder of compare.py> SRC=<folder of the scripts>" >&2; exit 2; }
+	$(BIN)/python "$(CORPUS)/compare.py" --src "$(SRC)" --work out/corpus --fast --jobs $(WORKERS) --python $(BIN)/python \
+		--converter '$(BIN)/torchlift convert {script} -o {out}' --json out/corpus/results.json $(if $(ONLY),--only '$(ONLY)')
+
+clean:  ## Remove what the commands made, .venv included
+	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

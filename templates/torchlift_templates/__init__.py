@@ -1,0 +1,1 @@
+"""Project templates and the code that renders them."""
