@@ -31,7 +31,7 @@ settings.load_profile("torchlift")
 
 @pytest.fixture(autouse=True)
 def same_random_numbers() -> None:
-    """Seed each generator that is loaded, so that no test depends on those before it (converter tests never load torch)."""
+    """Seed each generator that is loaded, so that no test depends on those before it; none is loaded for this."""
     random.seed(0)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
