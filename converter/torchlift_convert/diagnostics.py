@@ -1,0 +1,49 @@
+"""The codes of what the converter has to say, one place for their meaning.
+
+Families: 1xx structure, 2xx device, 3xx optimizer and scheduler, 4xx precision, 5xx distributed, 6xx logging and
+checkpoints, 7xx data, 9xx left alone.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from torchlift_convert.syntax import span_of
+from torchlift_convert.types import Diagnostic, Severity, Span
+
+CODES: dict[str, str] = {
+    "TL101": "several trainings in one script",
+    "TL102": "a loop of a shape that is not known",
+    "TL103": "the training loop is wrapped in a statement that cannot be split",
+    "TL104": "a training function is called in a way that cannot be followed",
+    "TL105": "control leaves the loop in a way that hooks cannot express",
+    "TL106": "a name would have to cross hooks in a way that cannot be expressed",
+    "TL107": "the loop sits where a Trainer cannot be called",
+    "TL108": "training is spread over processes",
+    "TL301": "no torch optimizer steps in the loop",
+    "TL302": "manual optimization was needed",
+    "TL303": "an optimizer that cannot be handed to a Trainer",
+    "TL310": "the model is never put back into training mode",
+    "TL701": "the data cannot be told apart from the rest",
+    "TL702": "the batches come from something that a Trainer cannot iterate",
+    "TL901": "nothing to convert",
+}
+
+
+class Refuse(Exception):
+    """Planning gives up on this script; carries what the user is told."""
+
+    def __init__(self, code: str, message: str, node: ast.stmt | ast.expr | None, remedy: str) -> None:
+        super().__init__(message)
+        span = span_of(node) if node is not None else Span(1, 1)
+        self.diagnostic = Diagnostic(code, Severity.REFUSAL, message, span, remedy)
+
+
+def finding(code: str, message: str, node: ast.stmt | ast.expr, remedy: str = "") -> Diagnostic:
+    """Something kept bug for bug that the user should know about."""
+    return Diagnostic(code, Severity.FINDING, message, span_of(node), remedy)
+
+
+def note(code: str, message: str, node: ast.stmt | ast.expr, remedy: str = "") -> Diagnostic:
+    """Something said so that nobody is surprised."""
+    return Diagnostic(code, Severity.NOTE, message, span_of(node), remedy)

@@ -1,0 +1,244 @@
+"""Which names a piece of code reads and binds, and in what order: the def-use facts under liveness.
+
+Scopes follow the language: names bound by comprehensions and lambdas stay inside them; a nested function reads its free
+names; an augmented assignment reads and binds.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+EMPTY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Access:
+    """Names read and names bound by a piece of code, whatever the order."""
+
+    reads: frozenset[str] = EMPTY
+    binds: frozenset[str] = EMPTY
+
+    def __or__(self, other: Access) -> Access:
+        return Access(self.reads | other.reads, self.binds | other.binds)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What a block does to names, in order.
+
+    ``exposed``: read before any certain binding in the block. ``must``: bound on every path that falls out of its end.
+    ``may``: bound on some path.
+    """
+
+    exposed: frozenset[str] = EMPTY
+    must: frozenset[str] = EMPTY
+    may: frozenset[str] = EMPTY
+
+    def then(self, after: Flow) -> Flow:
+        return Flow(self.exposed | (after.exposed - self.must), self.must | after.must, self.may | after.may)
+
+
+def parameters(args: ast.arguments) -> list[str]:
+    """Every parameter name of a signature, in order."""
+    named = [*args.posonlyargs, *args.args, *([args.vararg] if args.vararg else []), *args.kwonlyargs]
+    return [a.arg for a in named + ([args.kwarg] if args.kwarg else [])]
+
+
+@lru_cache(maxsize=None)
+def access(node: ast.AST) -> Access:
+    """Names that a statement or expression reads and binds in its own scope."""
+    reads: set[str] = set()
+    binds: set[str] = set()
+    _collect(node, reads, binds, frozenset())
+    return Access(frozenset(reads), frozenset(binds))
+
+
+@lru_cache(maxsize=None)
+def free_names(func: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef) -> Access:
+    """Names of outer scopes that a function or class body reads, and those that it binds by ``global``/``nonlocal``."""
+    reads: set[str] = set()
+    binds: set[str] = set()
+    body: Iterable[ast.AST] = [func.body] if isinstance(func, ast.Lambda) else func.body
+    for part in body:
+        _collect(part, reads, binds, frozenset())
+    outer = declared_outer(func)
+    own = set() if isinstance(func, ast.ClassDef) else (binds - outer) | set(parameters(func.args))
+    return Access(frozenset(reads - own), frozenset(binds & outer))
+
+
+def declared_outer(func: ast.AST) -> frozenset[str]:
+    """Names that a function declares ``global`` or ``nonlocal``."""
+    found: set[str] = set()
+    for node in own_nodes(func):
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            found |= set(node.names)
+    return frozenset(found)
+
+
+def own_nodes(func: ast.AST) -> Iterator[ast.AST]:
+    """Nodes of a function body, not those of functions and classes nested in it."""
+    body = getattr(func, "body", [])
+    stack: list[ast.AST] = list(body) if isinstance(body, list) else [body]
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Lambda)):
+            stack.extend(ast.iter_child_nodes(node))
+
+
+def _collect(node: ast.AST, reads: set[str], binds: set[str], hidden: frozenset[str]) -> None:
+    match node:
+        case ast.Name(id=name, ctx=ast.Load()):
+            if name not in hidden:
+                reads.add(name)
+        case ast.Name(id=name):
+            if name not in hidden:
+                binds.add(name)
+        case ast.AugAssign(target=ast.Name(id=name), value=value):
+            reads.add(name)
+            binds.add(name)
+            _collect(value, reads, binds, hidden)
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            binds.add(node.name)
+            heads: list[ast.AST] = list(node.decorator_list)
+            if isinstance(node, ast.ClassDef):
+                heads += [*node.bases, *node.keywords]
+            else:
+                heads += [*node.args.defaults, *(d for d in node.args.kw_defaults if d)]
+            for head in heads:
+                _collect(head, reads, binds, hidden)
+            free = free_names(node)
+            reads |= free.reads - hidden
+            binds |= free.binds
+        case ast.Lambda():
+            for default in [*node.args.defaults, *(d for d in node.args.kw_defaults if d)]:
+                _collect(default, reads, binds, hidden)
+            reads |= free_names(node).reads - hidden
+        case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            _collect_comprehension(node, reads, binds, hidden)
+        case ast.Import() | ast.ImportFrom():
+            binds |= {a.asname or a.name.split(".")[0] for a in node.names}
+        case ast.ExceptHandler(name=str(name)):
+            binds.add(name)
+            _children(node, reads, binds, hidden)
+        case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            binds.add(name)
+            _children(node, reads, binds, hidden)
+        case ast.MatchMapping(rest=str(name)):
+            binds.add(name)
+            _children(node, reads, binds, hidden)
+        case _:
+            _children(node, reads, binds, hidden)
+
+
+def _children(node: ast.AST, reads: set[str], binds: set[str], hidden: frozenset[str]) -> None:
+    for child in ast.iter_child_nodes(node):
+        _collect(child, reads, binds, hidden)
+
+
+def _collect_comprehension(node: ast.AST, reads: set[str], binds: set[str], hidden: frozenset[str]) -> None:
+    inner = hidden
+    for generator in node.generators:  # type: ignore[attr-defined]
+        _collect(generator.iter, reads, binds, inner)
+        targets: set[str] = set()
+        _collect(generator.target, set(), targets, frozenset())
+        inner |= targets
+        for condition in generator.ifs:
+            _collect(condition, reads, binds, inner)
+    parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]  # type: ignore[attr-defined]
+    for part in parts:
+        _collect(part, reads, binds, inner)
+
+
+def flow_of(body: Sequence[ast.stmt]) -> Flow:
+    """Def-use of a block in program order."""
+    result = Flow()
+    for stmt in body:
+        result = result.then(stmt_flow(stmt))
+        if isinstance(stmt, (ast.Return, ast.Raise, ast.Break, ast.Continue)):
+            break
+    return result
+
+
+def leaves(body: Sequence[ast.stmt]) -> bool:
+    """Does control never fall out of the end of this block?"""
+    if not body:
+        return False
+    match body[-1]:
+        case ast.Return() | ast.Raise() | ast.Break() | ast.Continue():
+            return True
+        case ast.If(body=then, orelse=other):
+            return leaves(then) and leaves(other)
+        case ast.With(body=inner):
+            return leaves(inner)
+    return False
+
+
+def _expr_flow(*nodes: ast.AST | None) -> Flow:
+    got = Access()
+    for node in nodes:
+        if node is not None:
+            got |= access(node)
+    return Flow(got.reads, got.binds, got.binds)
+
+
+@lru_cache(maxsize=None)
+def stmt_flow(stmt: ast.stmt) -> Flow:
+    """Def-use of one statement."""
+    match stmt:
+        case ast.If(test=test, body=body, orelse=orelse):
+            then, other = flow_of(body), flow_of(orelse)
+            must = then.must & other.must
+            if leaves(body):
+                must = other.must
+            elif leaves(orelse):
+                must = then.must
+            return _expr_flow(test).then(Flow(then.exposed | other.exposed, must, then.may | other.may))
+        case ast.For() | ast.AsyncFor():
+            inner = _expr_flow(stmt.target).then(flow_of(stmt.body)).then(flow_of(stmt.orelse))
+            return _expr_flow(stmt.iter).then(Flow(inner.exposed, EMPTY, inner.may))
+        case ast.While(test=test, body=body, orelse=orelse):
+            inner = flow_of(body).then(flow_of(orelse))
+            return _expr_flow(test).then(Flow(inner.exposed, EMPTY, inner.may))
+        case ast.With() | ast.AsyncWith():
+            items = _expr_flow(*(i.context_expr for i in stmt.items))
+            return items.then(_expr_flow(*(i.optional_vars for i in stmt.items))).then(flow_of(stmt.body))
+        case ast.Try() | ast.TryStar():
+            return _try_flow(stmt)
+        case ast.Match(subject=subject, cases=cases):
+            arms = [_expr_flow(c.pattern, c.guard).then(flow_of(c.body)) for c in cases]
+            joined = Flow(
+                frozenset().union(*(a.exposed for a in arms)), EMPTY, frozenset().union(*(a.may for a in arms))
+            )
+            return _expr_flow(subject).then(joined)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            got = access(stmt)
+            return Flow(got.reads, frozenset({stmt.name}), got.binds)  # what its body binds, it binds when called
+        case ast.Delete(targets=targets):
+            deleted = _expr_flow(*targets)
+            return Flow(deleted.exposed | deleted.may, EMPTY, deleted.may)
+        case _:
+            plain = access(stmt)
+            return Flow(plain.reads, plain.binds, plain.binds)
+
+
+def _try_flow(stmt: ast.Try | ast.TryStar) -> Flow:
+    body = flow_of(stmt.body)
+    other = flow_of(stmt.orelse)
+    handlers = [_expr_flow(h.type).then(flow_of(h.body)) for h in stmt.handlers]
+    names = frozenset(h.name for h in stmt.handlers if h.name)
+    final = flow_of(stmt.finalbody)
+    falling = [h.must for h, source in zip(handlers, stmt.handlers, strict=True) if not leaves(source.body)]
+    must = body.must | other.must
+    for one in falling:
+        must &= one
+    exposed = body.exposed | (other.exposed - body.must)
+    for one_flow in handlers:
+        exposed |= one_flow.exposed - names
+    may = body.may | other.may | frozenset().union(*(h.may for h in handlers))
+    return Flow(exposed | final.exposed, must | final.must, may | final.may | names)

@@ -1,0 +1,255 @@
+"""Scopes, variables and statement instances of a script.
+
+A ``Frame`` is one activation of a scope: the module, or one call of a function that is followed into its body. A name
+resolves to a ``Var``; a parameter that only stands for the caller's variable resolves to the caller's, so that
+``train(model, loader)`` and ``def train(net, data)`` speak of the same two variables.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from torchlift_convert.names import access, declared_outer, flow_of, parameters, stmt_flow
+from torchlift_convert.syntax import Script, walk_statements
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A parameter that stands for an expression of the caller."""
+
+    expr: ast.expr
+    frame: Frame
+
+
+@dataclass(eq=False)
+class Frame:
+    """One activation of a scope. ``outer`` is the lexically enclosing frame, ``scope`` its syntax."""
+
+    scope: ast.Module | FunctionNode
+    outer: Frame | None = None
+    bound: dict[str, Bound] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.functions = _functions_of(self.scope.body)
+        self.classes = {s.name: s for s in walk_statements(self.scope.body) if isinstance(s, ast.ClassDef)}
+        if isinstance(self.scope, ast.Module):
+            self.locals: frozenset[str] = flow_of(self.scope.body).may | globals_bound_in(self.scope)
+        else:
+            binds = frozenset[str]().union(*(access(s).binds for s in self.scope.body))
+            self.locals = (binds - declared_outer(self.scope)) | frozenset(parameters(self.scope.args))
+
+    @property
+    def name(self) -> str:
+        return "" if isinstance(self.scope, ast.Module) else self.scope.name
+
+    @property
+    def is_module(self) -> bool:
+        return isinstance(self.scope, ast.Module)
+
+    def resolve(self, name: str) -> Var:
+        """The variable that a name means here; frame None: a builtin."""
+        frame: Frame | None = self
+        while frame is not None:
+            if name in frame.locals:
+                bound = frame.bound.get(name)
+                if bound is not None and isinstance(bound.expr, ast.Name):
+                    return bound.frame.resolve(bound.expr.id)
+                return Var(frame, name)
+            frame = frame.outer
+        return Var(None, name)
+
+    def alias(self, name: str) -> Bound | None:
+        """The caller's expression that a parameter stands for, when that is not a plain name."""
+        var = self.resolve(name)
+        return var.frame.bound.get(var.name) if var.frame is not None else None
+
+    def function(self, name: str) -> tuple[FunctionNode, Frame] | None:
+        """The script's function that a name means here, with the frame that it was defined in."""
+        var = self.resolve(name)
+        if var.frame is None or var.name not in var.frame.functions:
+            return None
+        return var.frame.functions[var.name], var.frame
+
+
+@dataclass(frozen=True)
+class Var:
+    """One variable of the script: a frame and a name in it."""
+
+    frame: Frame | None
+    name: str
+
+    def __repr__(self) -> str:
+        return f"{self.frame.name if self.frame else 'builtins'}:{self.name}"
+
+
+@dataclass(frozen=True, eq=False)
+class Hole:
+    """A call that was followed into its function: in its place stands what the function returns."""
+
+    placeholder: str
+    call: ast.expr
+    value: ast.expr | None
+    frame: Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One statement instance: a statement, the frame that it runs in, and the calls in it that were followed."""
+
+    stmt: ast.stmt
+    frame: Frame
+    holes: tuple[Hole, ...] = ()
+    synthetic: bool = False  # binds a parameter; not in the source
+
+    @property
+    def shape(self) -> ast.stmt:
+        """The statement with placeholders where calls were followed."""
+        if not self.holes:
+            return self.stmt
+        return _fill(self.stmt, {h.call: h.placeholder for h in self.holes})
+
+
+@dataclass(frozen=True)
+class VarFlow:
+    """Def-use over variables (see names.Flow)."""
+
+    exposed: frozenset[Var] = frozenset()
+    must: frozenset[Var] = frozenset()
+    may: frozenset[Var] = frozenset()
+
+    def then(self, after: VarFlow) -> VarFlow:
+        return VarFlow(self.exposed | (after.exposed - self.must), self.must | after.must, self.may | after.may)
+
+
+def item_flow(item: Item) -> VarFlow:
+    """What one statement instance does to variables."""
+    flow = stmt_flow(item.shape)
+    holes = {h.placeholder for h in item.holes}
+    exposed: set[Var] = set()
+    for hole in item.holes:
+        if hole.value is not None:
+            exposed |= {v for n in access(hole.value).reads for v in reads_of(hole.frame, n)}
+    exposed |= {v for n in flow.exposed - holes for v in reads_of(item.frame, n)}
+    bind = item.frame.resolve
+    return VarFlow(frozenset(exposed), frozenset(map(bind, flow.must)), frozenset(map(bind, flow.may)))
+
+
+def reads_of(frame: Frame, name: str) -> set[Var]:
+    """The variables read when a name is read: itself, or those of the expression that it stands for."""
+    bound = frame.alias(name)
+    if bound is None:
+        return {frame.resolve(name)}
+    return {v for n in access(bound.expr).reads for v in reads_of(bound.frame, n)}
+
+
+def flow_over(items: list[Item]) -> VarFlow:
+    """Def-use over a sequence of statement instances."""
+    result = VarFlow()
+    for item in items:
+        result = result.then(item_flow(item))
+    return result
+
+
+def _functions_of(body: list[ast.stmt]) -> dict[str, FunctionNode]:
+    """Functions defined straight in a scope, those defined once only: with two, which one runs is not known here."""
+    found: dict[str, FunctionNode] = {}
+    twice: set[str] = set()
+    for stmt in walk_statements_of_scope(body):
+        if isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if stmt.name in found:
+                twice.add(stmt.name)
+            found[stmt.name] = stmt
+    return {n: f for n, f in found.items() if n not in twice}
+
+
+def walk_statements_of_scope(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Every statement of a scope, without the bodies of functions and classes in it."""
+    from torchlift_convert.syntax import blocks_of
+
+    for stmt in body:
+        yield stmt
+        if not isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            for block in blocks_of(stmt):
+                yield from walk_statements_of_scope(block)
+
+
+def globals_bound_in(tree: ast.Module) -> frozenset[str]:
+    """Names that some function binds at module level by ``global``."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            found |= set(node.names)
+    return frozenset(found)
+
+
+def _fill(stmt: ast.stmt, names: dict[ast.expr, str]) -> ast.stmt:
+    class Fill(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> ast.AST:
+            if node in names:
+                return ast.copy_location(ast.Name(names[node], ast.Load()), node)  # type: ignore[index]
+            return super().visit(node)
+
+    marks = {id(call): name for call, name in names.items()}
+    memo: dict[int, object] = {}
+    clone = copy.deepcopy(stmt, memo)
+    names = {memo[key]: name for key, name in marks.items()}  # type: ignore[misc]
+    return Fill().visit(clone)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A script with its scopes and imports."""
+
+    script: Script
+    module: Frame
+    imports: dict[str, str]  # local name -> dotted name of what was imported
+
+    def canonical(self, expr: ast.expr, frame: Frame) -> str | None:
+        """The dotted library name that an expression means, as 'torch.optim.Adam'; None when it is not one."""
+        text = dotted(expr)
+        if text is None:
+            return None
+        root, _, rest = text.partition(".")
+        var = frame.resolve(root)
+        if var.frame is None:
+            return text  # a builtin
+        if var.name not in self.imports or not _only_imported(var):
+            return None
+        return self.imports[var.name] + ("." + rest if rest else "")
+
+
+def _only_imported(var: Var) -> bool:
+    assert var.frame is not None
+    return not any(
+        var.name in access(s).binds and not isinstance(s, (ast.Import, ast.ImportFrom, ast.Try, ast.If))
+        for s in var.frame.scope.body
+    )
+
+
+def dotted(expr: ast.expr) -> str | None:
+    """'a.b.c' of a chain of attributes on a name, else None."""
+    parts: list[str] = []
+    while isinstance(expr, ast.Attribute):
+        parts.append(expr.attr)
+        expr = expr.value
+    if not isinstance(expr, ast.Name):
+        return None
+    return ".".join([expr.id, *reversed(parts)])
+
+
+def build(script: Script) -> Program:
+    """Read the scopes and imports of a script."""
+    imports: dict[str, str] = {}
+    for stmt in script.statements:
+        if isinstance(stmt, ast.Import):
+            for a in stmt.names:
+                imports[a.asname or a.name.split(".")[0]] = a.name if a.asname else a.name.split(".")[0]
+        elif isinstance(stmt, ast.ImportFrom):
+            for a in stmt.names:
+                imports[a.asname or a.name] = f"{'.' * stmt.level}{stmt.module or ''}.{a.name}"
+    return Program(script, Frame(script.tree), imports)

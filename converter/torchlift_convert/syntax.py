@@ -1,0 +1,164 @@
+"""Source text as two linked trees.
+
+Analysis reads the standard library's ``ast`` (fast, and every name says whether it is loaded or stored); rewriting
+edits libcst (nothing of the user's formatting or comments is lost). Both trees hold the same statements in the same
+order, so one walk over the two links them.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import libcst as cst
+
+from torchlift_convert.types import Span
+
+
+class Unreadable(Exception):
+    """The text is not Python; the message says why in one sentence, ``line`` says where (0: nowhere)."""
+
+    def __init__(self, message: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True, eq=False)
+class Script:
+    """One parsed file."""
+
+    text: str
+    tree: ast.Module
+    module: cst.Module
+    statements: tuple[ast.stmt, ...]  # every statement, in source order, outer before inner
+    node: dict[ast.stmt, cst.BaseStatement | cst.BaseSmallStatement]
+    line: dict[ast.stmt, cst.SimpleStatementLine]  # of small statements: the line they stand on
+    parent: dict[ast.stmt, ast.stmt | None]
+
+    def span(self, node: ast.stmt | ast.expr) -> Span:
+        return span_of(node)
+
+
+def span_of(node: ast.stmt | ast.expr) -> Span:
+    """The lines of a node, its decorators included."""
+    first = node.lineno
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.decorator_list:
+        first = min(first, *(d.lineno for d in node.decorator_list))
+    return Span(first, node.end_lineno or node.lineno)
+
+
+def decode(source: str | bytes) -> str:
+    """Text of a source file, honouring its BOM and its encoding declaration (PEP 263)."""
+    if isinstance(source, str):
+        return source
+    if b"\0" in source:
+        raise Unreadable("This is a binary file, not Python source.")
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+        return source.decode(encoding)
+    except SyntaxError as error:
+        raise Unreadable(f"The text cannot be decoded ({error.msg}). Save it as UTF-8 or declare its encoding.") from None
+    except UnicodeDecodeError as error:
+        raise Unreadable(
+            f"The text is not valid {error.encoding} (byte {error.start}). Save it as UTF-8 or declare its encoding."
+        ) from None
+
+
+def python_tree(text: str) -> ast.Module:
+    """The ``ast`` of the text, or Unreadable with the place and the interpreter's reason."""
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        raise Unreadable(f"This is not valid Python 3: {error.msg}.", error.lineno or 0) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise Unreadable(f"This cannot be parsed as Python: {error}.") from None
+
+
+def parse(text: str, tree: ast.Module | None = None) -> Script:
+    """Parse the text into both trees and link their statements."""
+    tree = tree or python_tree(text)
+    try:
+        module = cst.parse_module(text)
+    except cst.ParserSyntaxError as error:
+        raise Unreadable(f"libcst cannot parse this: {error.message}.", error.raw_line) from None
+    except RecursionError:
+        raise Unreadable("An expression in this file is nested too deeply to be edited.") from None
+    links: list[tuple[ast.stmt, cst.CSTNode, cst.SimpleStatementLine | None, ast.stmt | None]] = []
+    _link(tree.body, module.body, None, links)
+    return Script(
+        text=text,
+        tree=tree,
+        module=module,
+        statements=tuple(s for s, *_ in links),
+        node={s: n for s, n, _, _ in links},  # type: ignore[misc]
+        line={s: line for s, _, line, _ in links if line is not None},
+        parent={s: p for s, _, _, p in links},
+    )
+
+
+def blocks_of(stmt: ast.stmt) -> Iterator[list[ast.stmt]]:
+    """The statement lists directly inside a compound statement, in source order."""
+    if isinstance(stmt, ast.Match):
+        for case in stmt.cases:
+            yield case.body
+        return
+    for name in ("body", "handlers", "orelse", "finalbody"):
+        for part in [getattr(stmt, name, None)]:
+            if not part:
+                continue
+            if name == "handlers":
+                for handler in part:
+                    yield handler.body
+            else:
+                yield part
+
+
+def walk_statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Every statement of a block, outer before inner, in source order."""
+    for stmt in body:
+        yield stmt
+        for block in blocks_of(stmt):
+            yield from walk_statements(block)
+
+
+def cst_blocks_of(node: cst.CSTNode) -> Iterator[Sequence[cst.CSTNode]]:
+    """The same lists as ``blocks_of``, of the libcst statement; an ``elif`` stands as a list of one ``If``."""
+    if isinstance(node, cst.Match):
+        for case in node.cases:
+            yield case.body.body
+        return
+    if hasattr(node, "body") and isinstance(node.body, (cst.IndentedBlock, cst.SimpleStatementSuite)):
+        yield node.body.body
+    for handler in getattr(node, "handlers", ()):
+        yield handler.body.body
+    orelse = getattr(node, "orelse", None)
+    if isinstance(orelse, cst.If):
+        yield [orelse]
+    elif isinstance(orelse, cst.Else):
+        yield orelse.body.body
+    final = getattr(node, "finalbody", None)
+    if final is not None:
+        yield final.body.body
+
+
+def _link(
+    body: Sequence[ast.stmt],
+    nodes: Sequence[cst.CSTNode],
+    parent: ast.stmt | None,
+    out: list[tuple[ast.stmt, cst.CSTNode, cst.SimpleStatementLine | None, ast.stmt | None]],
+) -> None:
+    flat: list[tuple[cst.CSTNode, cst.SimpleStatementLine | None]] = []
+    for node in nodes:
+        if isinstance(node, cst.SimpleStatementLine):
+            flat += [(small, node) for small in node.body]
+        else:
+            flat.append((node, None))
+    if len(flat) != len(body):
+        raise AssertionError("ast and libcst disagree about the statements of a block")
+    for stmt, (node, line) in zip(body, flat, strict=True):
+        out.append((stmt, node, line, parent))
+        for inner, inner_nodes in zip(blocks_of(stmt), cst_blocks_of(node), strict=True):
+            _link(inner, inner_nodes, stmt, out)
