@@ -1,0 +1,335 @@
+"""Find the training loop and lay its nest out flat.
+
+The batch loop is the innermost loop over data that reaches a ``backward()``; the epoch loop encloses it. Both may sit in
+functions that call each other: a call that leads towards the batch loop is followed into its function, whose statements
+then stand in the nest as if they had been written there.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.names import access, own_nodes
+from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, Program, dotted
+from torchlift_convert.syntax import blocks_of
+
+Loop = ast.For | ast.While
+
+
+@dataclass(frozen=True, eq=False)
+class LoopEntry:
+    """A loop inside a flattened body that itself reaches a ``backward()``."""
+
+    stmt: Loop
+    frame: Frame
+
+
+Entry = Item | LoopEntry
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One statement list on the way from the home scope's body to the outermost loop, and where the way goes on."""
+
+    body: list[ast.stmt]
+    index: int
+    conditional: bool  # inside an ``if`` other than the main guard, a ``try`` or a ``with``
+
+
+@dataclass(frozen=True, eq=False)
+class Nest:
+    """The loop nest of a script, laid out in the order in which it runs.
+
+    ``path``: blocks from the body of ``home`` to the outermost loop, so that what runs before and after it is known.
+    ``epochs``: the epoch loop, None when the batches are gone through once. ``batches``: the batch loop, None when every
+    epoch is a single step without one. ``body``: the statements of one batch.
+    """
+
+    home: Frame
+    path: tuple[Block, ...]
+    outer: Loop
+    epochs: ast.For | None
+    before: tuple[Item, ...]
+    batches: ast.For | None
+    batch_frame: Frame
+    body: tuple[Item, ...]
+    after: tuple[Item, ...]
+    followed: tuple[FunctionNode, ...] = ()
+
+    @property
+    def pre(self) -> list[ast.stmt]:
+        return [s for block in self.path for s in block.body[: block.index]]
+
+    @property
+    def post(self) -> list[ast.stmt]:
+        return [s for block in reversed(self.path) for s in block.body[block.index + 1 :]]
+
+
+def is_backward(node: ast.AST) -> bool:
+    """``loss.backward()``, ``accelerator.backward(loss)`` and their like."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
+
+
+def nodes_of(stmt: ast.AST) -> Iterator[ast.AST]:
+    """Nodes of a statement that run with it: not the bodies of functions and classes that it defines."""
+    if isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return
+    stack: list[ast.AST] = [stmt]
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            stack.extend(ast.iter_child_nodes(node))
+
+
+@dataclass(eq=False)
+class Finder:
+    """Follows the way from the module's body to the backward calls."""
+
+    program: Program
+    reaching: set[str] = field(default_factory=set)  # names of the script's functions that reach a backward()
+    followed: list[FunctionNode] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        functions = [n for n in ast.walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)]
+        changed = True
+        while changed:
+            changed = False
+            for func in functions:
+                if func.name not in self.reaching and self._body_reaches(own_nodes(func)):
+                    self.reaching.add(func.name)
+                    changed = True
+
+    def _body_reaches(self, nodes: Iterable[ast.AST]) -> bool:
+        return any(is_backward(n) or self._leads(n) for n in nodes)
+
+    def _leads(self, node: ast.AST) -> bool:
+        if not isinstance(node, ast.Call):
+            return False
+        names = [a.id for a in node.args if isinstance(a, ast.Name)]
+        if isinstance(node.func, ast.Name):
+            names.append(node.func.id)
+        return any(n in self.reaching for n in names)
+
+    def reaches(self, stmt: ast.stmt) -> bool:
+        return self._body_reaches(nodes_of(stmt))
+
+    # -- from the module down to the outermost loop ------------------------------------------------------------------
+
+    def find(self) -> Nest | None:
+        """The nest of the script; None when no statement that runs reaches a backward()."""
+        return self._locate(self.program.module, self.program.module.scope.body, (), False)
+
+    def _locate(self, frame: Frame, body: list[ast.stmt], path: tuple[Block, ...], conditional: bool) -> Nest | None:
+        hits = [i for i, s in enumerate(body) if self.reaches(s)]
+        if not hits:
+            return None
+        if len(hits) > 1 and len({self._called(body[i]) for i in hits} - {None}) != 1:
+            raise Refuse(
+                "TL101",
+                f"{len(hits)} statements train here: lines {', '.join(str(body[i].lineno) for i in hits)}.",
+                body[hits[1]],
+                "Put each training into a script of its own.",
+            )
+        index = hits[0]
+        stmt = body[index]
+        here = (*path, Block(body, index, conditional))
+        match stmt:
+            case ast.For() | ast.While():
+                return self._lay_out(frame, stmt, here)
+            case ast.If() | ast.With() | ast.Try():
+                inside = [b for b in blocks_of(stmt) if any(self.reaches(s) for s in b)]
+                if len(inside) != 1:
+                    raise Refuse("TL101", "Training happens in several branches.", stmt, "Keep one training loop.")
+                return self._locate(frame, inside[0], here, conditional or not is_main_guard(stmt))
+        called = self._call_of(stmt)
+        target = frame.function(called.func.id) if called and isinstance(called.func, ast.Name) else None
+        if target is None:
+            raise Refuse(
+                "TL107",
+                "The training loop cannot be reached from here by plain function calls.",
+                stmt,
+                "Call the function that holds the loop from the script's top level or from main().",
+            )
+        func, outer = target
+        return self._locate(Frame(func, outer), func.body, (), False)
+
+    def _called(self, stmt: ast.stmt) -> str | None:
+        call = self._call_of(stmt)
+        return call.func.id if call and isinstance(call.func, ast.Name) else None
+
+    def _call_of(self, stmt: ast.stmt) -> ast.Call | None:
+        """The call in a small statement that leads towards a backward()."""
+        if isinstance(stmt, (ast.For, ast.While, ast.If, ast.With, ast.Try)):
+            return None
+        calls = [n for n in nodes_of(stmt) if self._leads(n) and isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        calls = [c for c in calls if c.func.id in self.reaching]  # type: ignore[attr-defined]
+        return calls[0] if len(calls) == 1 else None  # type: ignore[return-value]
+
+    # -- the nest ------------------------------------------------------------------------------------------------------
+
+    def _lay_out(self, home: Frame, outer: Loop, path: tuple[Block, ...]) -> Nest:
+        entries = self.flatten(home, outer.body)
+        inner = [i for i, e in enumerate(entries) if isinstance(e, LoopEntry)]
+        two_levels = len(inner) == 1 and isinstance(outer, ast.For) and is_range(outer.iter)
+        if not two_levels:
+            return self._one_level(home, outer, path, entries)
+        entry = entries[inner[0]]
+        assert isinstance(entry, LoopEntry)
+        if not isinstance(entry.stmt, ast.For):
+            raise Refuse("TL102", "The batch loop is a while loop.", entry.stmt, "Iterate the batches with a for loop.")
+        for loop in (outer, entry.stmt):
+            if loop.orelse:
+                raise Refuse("TL105", "The loop has an else branch.", loop, "Put its statements after the loop.")
+        body = self.flatten(entry.frame, entry.stmt.body)
+        return Nest(
+            home=home,
+            path=path,
+            outer=outer,
+            epochs=outer,
+            before=_items(entries[: inner[0]]),
+            batches=entry.stmt,
+            batch_frame=entry.frame,
+            body=_items(body),
+            after=_items(entries[inner[0] + 1 :]),
+            followed=tuple(self.followed),
+        )
+
+    def _one_level(self, home: Frame, outer: Loop, path: tuple[Block, ...], entries: list[Entry]) -> Nest:
+        if not isinstance(outer, ast.For):
+            raise Refuse("TL102", "The training loop is a while loop.", outer, "Write it as 'for step in range(...)'.")
+        if outer.orelse:
+            raise Refuse("TL105", "The loop has an else branch.", outer, "Put its statements after the loop.")
+        stepping = is_range(outer.iter)
+        return Nest(
+            home=home,
+            path=path,
+            outer=outer,
+            epochs=outer if stepping else None,
+            before=(),
+            batches=None if stepping else outer,
+            batch_frame=home,
+            body=_items(entries),
+            after=(),
+            followed=tuple(self.followed),
+        )
+
+    def flatten(self, frame: Frame, body: list[ast.stmt]) -> list[Entry]:
+        """The statements of a block, with the functions on the way to the backward() followed into."""
+        out: list[Entry] = []
+        for stmt in body:
+            if isinstance(stmt, (ast.For, ast.While)) and self.reaches(stmt):
+                out.append(LoopEntry(stmt, frame))
+                continue
+            call = self._call_of(stmt) if self.reaches(stmt) else None
+            target = frame.function(call.func.id) if call and isinstance(call.func, ast.Name) else None
+            if call is None or target is None:
+                self._check_wrapped(stmt)
+                out.append(Item(stmt, frame))
+            else:
+                out += self.follow(stmt, call, frame, *target)
+        return out
+
+    def _check_wrapped(self, stmt: ast.stmt) -> None:
+        """A loop inside ``with``, ``if`` or ``try`` inside the nest cannot be cut into hooks."""
+        for node in nodes_of(stmt):
+            if isinstance(node, (ast.For, ast.While)) and node is not stmt and self.reaches(node) and self._iterates(node):
+                raise Refuse(
+                    "TL103",
+                    f"The batch loop stands inside the '{type(stmt).__name__.lower()}' statement of line {stmt.lineno}.",
+                    node,
+                    "Take the loop out of that statement.",
+                )
+
+    @staticmethod
+    def _iterates(loop: ast.For | ast.While) -> bool:
+        return isinstance(loop, ast.For) and not is_range(loop.iter)
+
+    def follow(self, stmt: ast.stmt, call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame) -> list[Entry]:
+        """The statements of a called function, then the calling statement with a hole where the call stood."""
+        inner, binds = bind_call(call, frame, func, outer)
+        self.followed.append(func)
+        body, value = split_return(func)
+        out: list[Entry] = [*binds, *self.flatten(inner, body)]
+        hole = Hole("__returned__", call, value, inner)
+        if not isinstance(stmt, ast.Expr) or stmt.value is not call:
+            if value is None:
+                raise Refuse("TL104", f"{func.name}() returns nothing but is used as a value.", stmt, "Call it alone.")
+            out.append(Item(stmt, frame, (hole,)))
+        elif value is not None and any(isinstance(n, ast.Call) for n in ast.walk(value)):
+            out.append(Item(stmt, frame, (hole,)))
+        return out
+
+
+def _items(entries: list[Entry]) -> tuple[Item, ...]:
+    """The entries as statements; loops among them stay whole."""
+    return tuple(e if isinstance(e, Item) else Item(e.stmt, e.frame) for e in entries)
+
+
+def is_main_guard(stmt: ast.stmt) -> bool:
+    """``if __name__ == "__main__":``"""
+    return isinstance(stmt, ast.If) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(stmt.test))
+
+
+def is_range(expr: ast.expr) -> bool:
+    """``range(...)``, ``trange(...)`` or a bar around a range."""
+    if not isinstance(expr, ast.Call):
+        return False
+    name = (dotted(expr.func) or "").rpartition(".")[2]
+    if name in ("range", "trange"):
+        return True
+    return name == "tqdm" and bool(expr.args) and is_range(expr.args[0])
+
+
+def bind_call(call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame) -> tuple[Frame, list[Item]]:
+    """A frame for one call: parameters that are only read stand for simple arguments, the others are bound."""
+
+    def refuse(why: str) -> Refuse:
+        return Refuse("TL104", f"The call of {func.name}() {why}.", call, "Call it with plain arguments, at one place.")
+
+    spec = func.args
+    if isinstance(func, ast.AsyncFunctionDef) or any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in own_nodes(func)):
+        raise refuse("enters a generator or a coroutine")
+    if func.decorator_list:
+        raise refuse("enters a decorated function")
+    if spec.vararg or spec.kwarg or any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
+        raise refuse("uses starred arguments")
+    names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
+    if len(call.args) > len(names):
+        raise refuse("has too many arguments")
+    given: dict[str, ast.expr] = dict(zip(names, call.args, strict=False))
+    given |= {k.arg: k.value for k in call.keywords if k.arg}
+    defaults = dict(zip(reversed(names), reversed(spec.defaults), strict=False))
+    defaults |= {a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
+    inner = Frame(func, outer)
+    rebound = frozenset[str]().union(*(access(s).binds for s in func.body))
+    binds: list[Item] = []
+    for name in [*names, *(a.arg for a in spec.kwonlyargs)]:
+        source = frame if name in given else outer
+        expr = given.get(name, defaults.get(name))
+        if expr is None:
+            raise refuse(f"gives no '{name}'")
+        if name not in rebound and (dotted(expr) is not None or isinstance(expr, ast.Constant)):
+            inner.bound[name] = Bound(expr, source)
+            continue
+        assign = ast.Assign([ast.Name(name, ast.Store())], expr)
+        ast.fix_missing_locations(ast.copy_location(assign, call))
+        binds.append(Item(assign, inner, (Hole("__argument__", expr, expr, source),), synthetic=True))
+    return inner, binds
+
+
+def split_return(func: FunctionNode) -> tuple[list[ast.stmt], ast.expr | None]:
+    """The body without its last return, and the value of that return."""
+    body, value = func.body, None
+    last = body[-1]
+    if isinstance(last, ast.Return):
+        body, value = body[:-1], last.value
+    for node in own_nodes(func):
+        if isinstance(node, ast.Return) and node is not last:
+            raise Refuse(
+                "TL105", f"{func.name}() returns early.", node, "Leave the function at its end only, or raise an error."
+            )
+    return body, value

@@ -1,0 +1,20 @@
+"""``model.train()``, ``model.eval()``, ``model.train(False)``"""
+
+from __future__ import annotations
+
+import ast
+
+from torchlift_convert.facts import Fact, Mode
+
+
+def see(call: ast.Call, name: str | None) -> Fact | None:
+    if name is not None or call.keywords:
+        return None
+    match call.func, call.args:
+        case ast.Attribute(value=receiver, attr="eval"), []:
+            return Mode(call, receiver, training=False)
+        case ast.Attribute(value=receiver, attr="train"), []:
+            return Mode(call, receiver, training=True)
+        case ast.Attribute(value=receiver, attr="train"), [ast.Constant(value=bool(training))]:
+            return Mode(call, receiver, training=training)
+    return None
