@@ -1,0 +1,143 @@
+"""The rim of checkpointing: where the files lie, what they are called, and how they are written, linked and removed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from torchlift.callbacks._checkpoint_name import first_free, format_name
+from torchlift.callbacks.checkpoint import Checkpoint
+from torchlift.utilities.cloud_io import entries, exists, get_filesystem, is_local
+
+if TYPE_CHECKING:
+    from torchlift.trainer import Trainer
+
+
+class CheckpointFiles(Checkpoint):
+    """A folder of checkpoints with templated names. When to save and what to keep is decided by the subclass.
+
+    In a run of several processes rank 0 alone looks at the disk, and all ranks learn what it saw; they save together.
+    """
+
+    CHECKPOINT_JOIN_CHAR = "-"
+    CHECKPOINT_EQUALS_CHAR = "="
+    CHECKPOINT_NAME_LAST = "last"
+    FILE_EXTENSION = ".ckpt"
+    STARTING_VERSION = 1
+
+    best_k_models: dict[str, Tensor]
+
+    def __init__(
+        self,
+        dirpath: str | os.PathLike[str] | None,
+        filename: str | None,
+        auto_insert_metric_name: bool,
+        enable_version_counter: bool,
+        save_weights_only: bool,
+    ) -> None:
+        local = dirpath is not None and is_local(dirpath)
+        self.dirpath: str | None = (
+            os.path.realpath(os.path.expanduser(dirpath)) if dirpath and local else dirpath and os.fspath(dirpath)
+        )
+        self.filename = filename
+        self.auto_insert_metric_name = auto_insert_metric_name
+        self.save_weights_only = save_weights_only
+        self._enable_version_counter = enable_version_counter
+        self._last_checkpoint_saved = ""
+        self._last_global_step_saved = 0  # nothing to save before the first step
+
+    def format_checkpoint_name(
+        self, metrics: dict[str, Any], filename: str | None = None, ver: int | None = None, prefix: str | None = None
+    ) -> str:
+        """The path of a checkpoint taken at these metrics (``epoch`` and ``step`` among them), version ``ver``.
+
+        >>> ModelCheckpoint(filename="{epoch:02d}-{loss:.2f}").format_checkpoint_name({"epoch": 3, "loss": 0.125})
+        'epoch=03-loss=0.12.ckpt'
+        """
+        join = self.CHECKPOINT_JOIN_CHAR
+        template = filename or self.filename or ""
+        name = format_name(template, metrics, self.auto_insert_metric_name, join, self.CHECKPOINT_EQUALS_CHAR)
+        parts = [prefix, name, None if ver is None else f"v{ver}"]
+        name = join.join(part for part in parts if part is not None) + self.FILE_EXTENSION
+        return os.path.join(self.dirpath, name) if self.dirpath else name
+
+    def file_exists(self, filepath: str, trainer: Trainer) -> bool:
+        """Whether rank 0 sees a file at ``filepath``; the same answer on every rank."""
+        seen = trainer.is_global_zero and exists(filepath)
+        return trainer.strategy.reduce_boolean_decision(seen, all=False)
+
+    def to_yaml(self, filepath: str | os.PathLike[str] | None = None) -> None:
+        """Write ``best_k_models`` as YAML to ``filepath``, by default ``best_k_models.yaml`` among the checkpoints."""
+        from torchlift.utilities.yaml import dump
+
+        path = filepath or os.path.join(self.dirpath or "", "best_k_models.yaml")
+        text = dump({name: score.item() for name, score in self.best_k_models.items()})
+        if is_local(path):
+            Path(path).write_text(text, encoding="utf-8")
+        else:
+            get_filesystem(path).write_text(os.fspath(path), text)
+
+    def _free_path(self, trainer: Trainer, metrics: dict[str, Tensor], keep: str, filename: str | None = None) -> str:
+        """The path to save to: a new version where the name is taken, unless by ``keep``, which may be overwritten."""
+        if not self._enable_version_counter:
+            return self.format_checkpoint_name(metrics, filename)
+        return first_free(
+            name=lambda version: self.format_checkpoint_name(metrics, filename, version),
+            taken=lambda path: path != keep and self.file_exists(path, trainer),
+            start=self.STARTING_VERSION,
+        )
+
+    def _resolve_dirpath(self, trainer: Trainer) -> str:
+        if self.dirpath is not None:
+            return self.dirpath
+        if not trainer.loggers:
+            return os.path.join(trainer.default_root_dir, "checkpoints")
+        logger = trainer.loggers[0]
+        root = logger.save_dir if logger.save_dir is not None else trainer.default_root_dir
+        version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+        return os.path.join(root, str(logger.name), version, "checkpoints")
+
+    def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:
+        """The paths of every ``last`` checkpoint, whatever its version, in the folder of this run."""
+        folder = self._resolve_dirpath(trainer)
+        pattern = re.compile(rf"{self.CHECKPOINT_NAME_LAST}(-(\d+))?.*{re.escape(self.FILE_EXTENSION)}")
+        return {os.path.normpath(os.path.join(folder, name)) for name in entries(folder) if pattern.fullmatch(name)}
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        trainer.save_checkpoint(filepath, self.save_weights_only)
+        self._last_global_step_saved = trainer.global_step
+        self._last_checkpoint_saved = filepath
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.after_save_checkpoint(weakref.proxy(self))
+
+    def _link_checkpoint(self, trainer: Trainer, filepath: str, linkpath: str) -> None:
+        """Make ``linkpath`` lead to ``filepath``; it never leads nowhere in between."""
+        if trainer.is_global_zero and os.path.abspath(filepath) != os.path.abspath(linkpath):
+            if os.path.isdir(linkpath) and not os.path.islink(linkpath):
+                shutil.rmtree(linkpath)  # a sharded checkpoint, which a link cannot replace in one move
+            new = f"{linkpath}.new"
+            Path(new).unlink(missing_ok=True)
+            try:
+                os.symlink(os.path.relpath(filepath, os.path.dirname(linkpath)), new)
+            except OSError:  # a file system or a Windows account without links
+                shutil.copy(filepath, new)
+            os.replace(new, linkpath)
+        trainer.strategy.barrier()
+
+    def _remove(self, trainer: Trainer, previous: str, current: str) -> None:
+        """Remove ``previous``, which ``current`` replaces; files of others and the one resumed from stay."""
+        if previous == current:
+            return
+        if is_local(previous):
+            path = Path(previous).absolute()
+            resumed = trainer.ckpt_path is not None and path == Path(trainer.ckpt_path).absolute()
+            if resumed or Path(self.dirpath or "").absolute() not in path.parents:
+                return
+        trainer.strategy.remove_checkpoint(previous)

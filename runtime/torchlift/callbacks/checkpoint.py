@@ -1,0 +1,9 @@
+"""The mark of callbacks that write checkpoints."""
+
+from torchlift.callback import Callback
+
+__all__ = ["Checkpoint"]
+
+
+class Checkpoint(Callback):
+    """Base of every callback that saves checkpoints; the Trainer runs these last, after all others."""

@@ -1,0 +1,298 @@
+"""ModelCheckpoint against Lightning's: the same files, the same ranking, the same state."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lightning.pytorch.callbacks import ModelCheckpoint as Oracle
+
+from torchlift.callbacks import ModelCheckpoint
+from torchlift.utilities.exceptions import MisconfigurationException
+
+LOSS = {"val_loss": [3.0, 1.0, 2.0, 0.5, 0.75, 0.25, 4.0, 0.1, 0.2, 5.0, 0.05, 0.3]}
+
+CONFIGURATIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (dict(), dict()),
+    (dict(monitor="val_loss"), dict()),
+    (dict(monitor="val_loss", save_top_k=2, filename="{epoch:02d}-{val_loss:.2f}"), dict()),
+    (dict(monitor="val_loss", save_top_k=3, mode="max", filename="best"), dict()),
+    (dict(monitor="val_loss", save_top_k=-1, filename="e{epoch}-{step}-{missing}"), dict()),
+    (dict(monitor="val_loss", filename="{epoch}-{val_loss:.1f}", auto_insert_metric_name=False), dict()),
+    (dict(save_top_k=-1), dict()),
+    (dict(save_top_k=0), dict()),
+    (dict(save_top_k=0, save_last=True), dict()),
+    (dict(monitor="val_loss", save_last=True), dict()),
+    (dict(monitor="val_loss", save_last="link"), dict()),
+    (dict(monitor="val_loss", save_last=True, save_top_k=2, filename="same"), dict()),
+    (dict(filename="fixed", enable_version_counter=False, save_top_k=-1), dict()),
+    (dict(every_n_train_steps=3, save_top_k=-1), dict()),
+    (dict(every_n_train_steps=3, save_last=True), dict()),
+    (dict(monitor="val_loss", every_n_train_steps=3, save_top_k=2), dict()),
+    (dict(monitor="val_loss", every_n_train_steps=3, save_top_k=2, save_on_train_epoch_end=False), dict()),
+    (dict(monitor="val_loss", every_n_train_steps=2, save_top_k=2), dict(val_check_interval=2)),
+    (dict(every_n_epochs=2, save_top_k=-1, save_last=True), dict()),
+    (dict(monitor="val_loss", save_top_k=2), dict(check_val_every_n_epoch=2)),
+    (dict(monitor="val_loss", save_top_k=2, filename="{val_loss:.2f}"), dict(val_check_interval=2)),
+    (dict(monitor="val_loss", save_on_train_epoch_end=True, save_top_k=2), dict(val_check_interval=2)),
+    (dict(train_time_interval=timedelta(0), save_top_k=-1), dict()),
+    (dict(save_top_k=-1), dict(accumulate_grad_batches=3)),
+    (dict(save_last=True, save_top_k=-1), dict(max_epochs=-1, max_steps=7)),
+    (dict(save_last=True, save_top_k=-1), dict(limit_val_batches=0)),
+    (dict(), dict(fast_dev_run=True)),
+]
+
+
+def outcome(callback: Any, folder: Path) -> dict[str, Any]:
+    """What a user can see of the run: the files, where links lead, and the callback's attributes."""
+    paths = sorted(folder.rglob("*"))
+    state = callback.state_dict()
+    return {
+        "files": [str(p.relative_to(folder)) for p in paths if p.is_file()],
+        "links": {p.name: os.readlink(p) for p in paths if p.is_symlink()},
+        "state": {name: str(value).replace(str(folder), "") for name, value in state.items()},
+        "key": callback.state_key,
+    }
+
+
+@pytest.mark.parametrize(("options", "trainer"), CONFIGURATIONS, ids=str)
+def test_writes_the_files_that_lightning_writes(
+    harness: Any, kind: str, tmp_path: Path, options: dict[str, Any], trainer: dict[str, Any]
+) -> None:
+    seen = []
+    for one in ("lightning", kind):
+        folder = tmp_path / one
+        callback = harness.callback_class(one, "ModelCheckpoint")(dirpath=folder, **options)
+        harness.run(one, [callback], tmp_path, LOSS, **({"max_epochs": 5} | trainer))
+        seen.append(outcome(callback, folder))
+    assert seen[0] == seen[1]
+
+
+def test_a_dry_run_writes_nothing(harness: Any, kind: str, tmp_path: Path) -> None:
+    # Lightning 2.6.6 announces the same, and yet writes last.ckpt.
+    callback = harness.callback_class(kind, "ModelCheckpoint")(tmp_path / "out", save_last=True)
+    harness.run(kind, [callback], tmp_path, LOSS, fast_dev_run=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_finds_its_folder_as_lightning_does(harness: Any, kind: str, tmp_path: Path) -> None:
+    seen = []
+    for one in ("lightning", kind):
+        callback = harness.callback_class(one, "ModelCheckpoint")()
+        harness.run(one, [callback], tmp_path / one, LOSS, max_epochs=1)
+        seen.append(str(callback.dirpath).replace(one, ""))
+    assert seen[0] == seen[1]
+
+
+def test_a_run_that_resumes_continues_the_ranking(harness: Any, kind: str, tmp_path: Path) -> None:
+    seen = []
+    for one in ("lightning", kind):
+        folder = tmp_path / one
+        options = dict(dirpath=folder, monitor="val_loss", save_top_k=2, save_last=True, filename="{epoch}")
+        make = harness.callback_class(one, "ModelCheckpoint")
+        harness.run(one, [make(**options)], tmp_path, LOSS, max_epochs=3)
+        resumed = make(**options)
+        script = {"val_loss": LOSS["val_loss"][3:]}
+        harness.run(one, [resumed], tmp_path, script, max_epochs=6, ckpt_path=str(folder / "last.ckpt"))
+        seen.append(outcome(resumed, folder))
+    assert seen[0] == seen[1]
+
+
+def test_the_ranking_starts_anew_in_another_folder(tmp_path: Path) -> None:
+    first, second = ModelCheckpoint(tmp_path / "a"), ModelCheckpoint(tmp_path / "b")
+    first.best_model_path, first.kth_best_model_path = "best.ckpt", "worst.ckpt"
+    with pytest.warns(UserWarning, match="ranking starts anew"):
+        second.load_state_dict(first.state_dict())
+    assert (second.best_model_path, second.kth_best_model_path) == ("best.ckpt", "")
+
+
+def test_a_metric_that_was_not_logged_is_an_error_that_names_those_that_were(
+    harness: Any, kind: str, tmp_path: Path
+) -> None:
+    callback = harness.callback_class(kind, "ModelCheckpoint")(dirpath=tmp_path, monitor="val_los")
+    with pytest.raises(Exception, match=r"monitor='val_los'.*'val_loss', 'epoch', 'step'") as caught:
+        harness.run(kind, [callback], tmp_path, LOSS, max_epochs=1)
+    assert type(caught.value) is MisconfigurationException
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(mode="best"), "'min' or 'max'"),
+        (dict(save_top_k=-2), "save_top_k=-2"),
+        (dict(every_n_train_steps=-1), "every_n_train_steps=-1"),
+        (dict(every_n_epochs=-1), "every_n_epochs=-1"),
+        (dict(save_top_k=3), "no metric to rank by"),
+        (dict(every_n_train_steps=1, every_n_epochs=1), "mutually exclusive"),
+        (dict(every_n_train_steps=1, train_time_interval=timedelta(1)), "mutually exclusive"),
+    ],
+    ids=str,
+)
+def test_arguments_that_contradict_each_other_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(MisconfigurationException, match=message):
+        ModelCheckpoint(**options)
+
+
+@given(
+    template=st.lists(
+        st.sampled_from(["{epoch}", "{epoch:03d}", "-", "{val_loss:.3f}", "{val/acc:.1f}", "x", "{step}", "{a.b:.0f}"]),
+        unique=True,
+    ).map("".join),
+    insert=st.booleans(),
+    version=st.none() | st.integers(1, 9),
+)
+def test_names_files_as_lightning_does(template: str, insert: bool, version: int | None) -> None:
+    metrics = {"epoch": 7, "step": 12, "val_loss": torch.tensor(0.123456), "val/acc": torch.tensor(1.25)}
+    names = [
+        make(dirpath="d", filename=template, auto_insert_metric_name=insert).format_checkpoint_name(
+            dict(metrics), ver=version
+        )
+        for make in (Oracle, ModelCheckpoint)
+    ]
+    assert names[0] == names[1]
+
+
+def test_a_template_reaches_no_attribute_of_a_value() -> None:
+    assert ModelCheckpoint(filename="{epoch.real}").format_checkpoint_name({"epoch": 7}) == "epoch.real=0.ckpt"
+
+
+# -- the invariants, with a trainer that does nothing but write files ------------------------------------------------
+
+
+class Disk:
+    """The part of a Trainer that ModelCheckpoint needs; ``fail`` makes the next write fail half-way."""
+
+    def __init__(self) -> None:
+        self.callback_metrics: dict[str, torch.Tensor] = {}
+        self.current_epoch = self.global_step = 0
+        self.state = SimpleNamespace(fn="fit")
+        self.sanity_checking = self.fast_dev_run = False
+        self.is_global_zero, self.loggers, self.ckpt_path = True, [], None
+        self.num_val_batches, self.check_val_every_n_epoch, self.val_check_interval = 1, 1, 1.0
+        self.fail: BaseException | None = None
+        self.strategy = SimpleNamespace(
+            reduce_boolean_decision=lambda decision, all=True: decision,
+            broadcast=lambda value: value,
+            barrier=lambda: None,
+            remove_checkpoint=os.remove,
+        )
+
+    def save_checkpoint(self, path: str, weights_only: bool) -> None:
+        Path(path).parent.mkdir(exist_ok=True)
+        if self.fail:
+            raise self.fail
+        Path(path).write_text(f"{self.callback_metrics['m'].item()}")
+
+    def epoch(self, callback: ModelCheckpoint, value: float) -> None:
+        self.callback_metrics["m"] = torch.tensor(value)
+        self.global_step += 1
+        callback.on_train_epoch_end(self, None)  # type: ignore[arg-type]
+        self.current_epoch += 1
+
+
+@given(
+    values=st.lists(st.floats(allow_nan=False, width=32), min_size=1, max_size=20),
+    k=st.integers(1, 5),
+    mode=st.sampled_from(["min", "max"]),
+    filename=st.sampled_from([None, "same", "{epoch}"]),
+)
+def test_exactly_the_k_best_are_kept(
+    tmp_path_factory: Any, values: list[float], k: int, mode: str, filename: str | None
+) -> None:
+    folder = tmp_path_factory.mktemp("top")
+    disk, callback = Disk(), ModelCheckpoint(folder, filename, monitor="m", save_top_k=k, mode=mode)
+    callback.setup(disk, None, "fit")  # type: ignore[arg-type]
+    for value in values:
+        disk.epoch(callback, value)
+    best = sorted(values, reverse=mode == "max")[:k]
+    assert sorted(float(p.read_text()) for p in folder.iterdir()) == sorted(best)
+    assert {path: score.item() for path, score in callback.best_k_models.items()} == {
+        str(p): float(p.read_text()) for p in folder.iterdir()
+    }
+    assert float(Path(callback.best_model_path).read_text()) == best[0]
+    if len(values) >= k:
+        assert float(Path(callback.kth_best_model_path).read_text()) == best[-1]
+
+
+def test_a_score_that_is_not_a_number_never_displaces_one_that_is(tmp_path: Path) -> None:
+    disk, callback = Disk(), ModelCheckpoint(tmp_path, monitor="m")
+    callback.setup(disk, None, "fit")  # type: ignore[arg-type]
+    for value in (float("nan"), 2.0, float("nan")):
+        disk.epoch(callback, value)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["2.0"]
+
+
+@pytest.mark.parametrize("save_last", [None, True, "link"])
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "no space"), KeyboardInterrupt()], ids=["full", "ctrl-c"])
+@pytest.mark.parametrize("options", [dict(monitor="m"), dict(monitor="m", save_top_k=2), dict()], ids=str)
+def test_a_write_that_fails_leaves_files_and_state_as_they_were(
+    tmp_path: Path, save_last: Any, failure: BaseException, options: dict[str, Any]
+) -> None:
+    disk, callback = Disk(), ModelCheckpoint(tmp_path, save_last=save_last, **options)
+    callback.setup(disk, None, "fit")  # type: ignore[arg-type]
+    for value in (3.0, 2.0):
+        disk.epoch(callback, value)
+    files = {p.name: p.read_text() for p in tmp_path.iterdir()}
+    state = str(callback.state_dict())
+    disk.fail = failure
+    with pytest.raises(type(failure)):
+        disk.epoch(callback, 1.0)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == files
+    assert str(callback.state_dict()) == state
+    disk.fail = None
+    disk.epoch(callback, 0.5)  # and the run can go on
+    assert float(Path(callback.best_model_path).read_text()) == 0.5
+
+
+def test_the_link_leads_to_the_latest_save_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, callback = Disk(), ModelCheckpoint(tmp_path, save_top_k=-1, save_last="link")
+    callback.setup(disk, None, "fit")  # type: ignore[arg-type]
+    disk.epoch(callback, 1.0)
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("killed here")))
+    with pytest.raises(OSError, match="killed here"):
+        disk.epoch(callback, 2.0)
+    assert (tmp_path / "last.ckpt").read_text() == "1.0"
+
+
+def test_files_of_others_and_the_one_resumed_from_are_not_removed(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "mine", tmp_path / "theirs.ckpt"
+    outside.write_text("0")
+    disk, callback = Disk(), ModelCheckpoint(folder, monitor="m")
+    callback.setup(disk, None, "fit")  # type: ignore[arg-type]
+    callback.best_k_models = {str(outside): torch.tensor(9.0)}
+    callback.kth_best_model_path = str(outside)
+    disk.epoch(callback, 5.0)
+    (resumed,) = folder.iterdir()
+    disk.ckpt_path = str(resumed)
+    disk.epoch(callback, 4.0)
+    assert outside.exists() and resumed.exists() and len(list(folder.iterdir())) == 2
+
+
+def test_an_exception_leaves_a_checkpoint_when_asked_to(harness: Any, kind: str, tmp_path: Path) -> None:
+    seen = []
+    for one in ("lightning", kind):
+        folder = tmp_path / one
+        callback = harness.callback_class(one, "ModelCheckpoint")(folder, save_on_exception=True, save_last=True)
+        with pytest.raises(IndexError):
+            harness.run(one, [callback], tmp_path, {"val_loss": [1.0]}, max_epochs=3)
+        seen.append(outcome(callback, folder))
+    assert seen[0] == seen[1]
+
+
+def test_best_k_models_can_be_written_as_yaml(tmp_path: Path) -> None:
+    import yaml
+
+    callback = ModelCheckpoint(tmp_path)
+    callback.best_k_models = {f"{tmp_path}/epoch={i}.ckpt": torch.tensor(random.random()) for i in range(3)}
+    callback.to_yaml()
+    written = yaml.safe_load((tmp_path / "best_k_models.yaml").read_text())
+    assert written == {path: score.item() for path, score in callback.best_k_models.items()}
