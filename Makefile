@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 WORKERS ?= 2
 
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
+BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
@@ -16,12 +16,12 @@ export MPLBACKEND ?= Agg
 .PHONY: help demo test lint format test-templates samples bench mutants corpus clean
 
 help:  ## List the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "torchlift needs Python 3.11 or newer; '$(PYTHON)' is older or missing. Try: make PYTHON=python3.11 ..." >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo '$(PYTHON) -m venv $(VENV)'; $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet '$(TORCH)' -c constraints.txt
 	$(BIN)/python -m pip install --quiet -e '.[test]' -c constraints.txt
 	@touch $@
@@ -52,12 +52,11 @@ bench: $(STAMP)  ## Measure speed, as ratios to a bare loop; fails when a limit 
 mutants: $(STAMP)  ## Test the tester: verify has to catch every wrong twin
 	$(BIN)/python tests/mutants/run.py
 
-# CORPUS holds compare.py and its manifest, SRC the checked-out public scripts; neither is part of this repository.
-corpus: $(STAMP)  ## Convert and verify public scripts: make corpus CORPUS=<dir> SRC=<dir> [ONLY='ex-*']
+# CORPUS holds the harness (compare.py and its manifest), SRC the checked-out scripts; neither is part of this repository.
+corpus: $(STAMP)  ## Measure the converter on public scripts: make corpus CORPUS=<dir> SRC=<dir> [ONLY='ex-*']
 	@test -n "$(CORPUS)" -a -n "$(SRC)" || \
 		{ echo "Say where the corpus lies: make corpus CORPUS=<folder of compare.py> SRC=<folder of the scripts>" >&2; exit 2; }
-	$(BIN)/python "$(CORPUS)/compare.py" --src "$(SRC)" --work out/corpus --fast --jobs $(WORKERS) --python $(BIN)/python \
-		--converter '$(BIN)/torchlift convert {script} -o {out}' --json out/corpus/results.json $(if $(ONLY),--only '$(ONLY)')
+	$(BIN)/python tests/corpus/run.py --corpus "$(CORPUS)" --src "$(SRC)" --work out/corpus $(if $(ONLY),--only '$(ONLY)')
 
 clean:  ## Remove what the commands made, .venv included
 	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis
