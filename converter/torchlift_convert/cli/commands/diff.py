@@ -1,0 +1,66 @@
+"""``torchlift diff PATH [AFTER]``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from torchlift_convert.cli.arguments import WithScriptArguments, script_arguments
+from torchlift_convert.types import Target
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "diff", cls=WithScriptArguments, short_help="Show before and after side by side, each statement with its fate."
+    )(diff)
+
+
+def diff(
+    ctx: typer.Context,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The original script.")],
+    after: Annotated[
+        str | None,
+        typer.Argument(metavar="AFTER", help="The converted script; default: convert in memory.", show_default=False),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=40, metavar="COLUMNS", help="How wide; default: the terminal's width.")
+    ] = None,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not run the scripts.")] = False,
+    target: Annotated[Target, typer.Option(help="The framework that the result imports.")] = Target.TORCHLIFT,
+) -> None:
+    """Show before and after side by side, each statement with its fate, then RUN both and say whether they are equal.
+
+    Arguments for the scripts stand after --. Nothing is written.
+
+    \b
+    Exit codes:
+      0  equal; with --no-verify: converted
+      1  something is left to do by hand, or the two scripts differ
+      2  an input could not be read or used, or verify could not answer
+      3  torchlift itself failed
+    """
+    from torchlift_convert.api import convert as converter
+    from torchlift_convert.cli import verifier
+    from torchlift_convert.cli.bugs import our_bugs
+    from torchlift_convert.cli.comparison import compare, exit_code, verdict_of
+
+    arguments = script_arguments(ctx)
+    if arguments and no_verify:
+        raise typer.BadParameter("arguments for the scripts have no use when these do not run.", param_hint="--")
+    with our_bugs(path):
+        seen = compare(path, after, target, converter)
+        if seen.view is None:
+            typer.echo(seen.failure, err=True)
+            raise typer.Exit(seen.exit)
+        from rich.console import Console
+
+        from torchlift_convert.cli import screen
+
+        console = Console(width=width)
+        screen.show(screen.rows(seen.view, console.width), console)
+        verdict = None
+        if seen.runnable and not no_verify:
+            verdict = verdict_of(seen, verifier.prover(arguments))
+            screen.show(screen.verdict(verdict), console)
+    raise typer.Exit(exit_code(seen, verdict))

@@ -1,0 +1,85 @@
+"""One script through ``torchlift diff``: the view that is shown, and what verify says of it. No screen, no typer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torchlift_convert import files
+from torchlift_convert.cli.conversion import Converter, Prover
+from torchlift_convert.cli.exits import EXIT_OF_STATUS, ExitCode
+from torchlift_convert.files import FileProblem, Source
+from torchlift_convert.report import Answer, Outcome, Verdict, failure_lines
+from torchlift_convert.sidebyside import SideBySide, carry_over, side_by_side, textual
+from torchlift_convert.types import Fate, Options, Result, Status, Target
+
+IN_MEMORY = "converted in memory"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is to show.
+
+    ``view`` is None when there is nothing to lay side by side, and then ``failure`` says why. ``before`` and ``after``
+    are what verify can run: None when the original comes from standard input, or nothing was converted.
+    """
+
+    view: SideBySide | None
+    exit: ExitCode
+    failure: str = ""
+    before: Source | None = None
+    after: Source | None = None
+
+    @property
+    def runnable(self) -> bool:
+        return self.before is not None and self.before.path is not None and self.after is not None
+
+
+def compare(path: str, after_path: str | None, target: Target, converter: Converter) -> Seen:
+    """Convert in memory, or read what was converted before, and lay both side by side."""
+    try:
+        before = files.read_source(path)
+        given = None if after_path is None else files.read_source(after_path)
+    except FileProblem as problem:
+        return Seen(None, ExitCode.UNUSABLE, str(problem))
+    result = converter(before.data, Options(target=target, filename=before.name))
+    outcome = Outcome(before.name, target, result)
+    after = given
+    if given is None and result.code is not None:
+        after = files.as_source(IN_MEMORY, None, before.encode(result.code))
+    if after is None and not result.fates:
+        return Seen(None, EXIT_OF_STATUS[result.status], "\n".join(failure_lines(outcome)))
+    fates = ledger_for(before, given, result)
+    right = (after.name, after.text) if after is not None else ("not converted", "")
+    view = side_by_side((before.name, before.text), right, fates, result.diagnostics)
+    code = ExitCode.DONE if given is not None else EXIT_OF_STATUS[result.status]
+    return Seen(view, code, "", before, after)
+
+
+def ledger_for(before: Source, given: Source | None, result: Result) -> tuple[Fate, ...]:
+    """The ledger of what is shown: the conversion's own, carried over to a file that was edited since."""
+    if given is None:
+        return result.fates
+    if result.code is None or result.status is not Status.CONVERTED:
+        return textual(before.text, given.text)
+    generated = before.encode(result.code).decode(before.encoding)
+    return result.fates if generated == given.text else carry_over(result.fates, generated, given.text)
+
+
+def verdict_of(seen: Seen, prove: Prover) -> Verdict:
+    """Run both. A result that is only in memory stands beside the original for as long as it runs."""
+    assert seen.before is not None and seen.before.path is not None and seen.after is not None
+    before = seen.before.path
+    if seen.after.path is not None:
+        return prove(before, seen.after.path)
+    try:
+        with files.passing_neighbour(before, seen.after.data) as candidate:
+            return prove(before, candidate)
+    except FileProblem as problem:
+        return Verdict(Answer.NO_ANSWER, str(problem))
+
+
+def exit_code(seen: Seen, verdict: Verdict | None) -> ExitCode:
+    if verdict is None or seen.exit is not ExitCode.DONE:
+        return seen.exit
+    by_answer = {Answer.EXACT: ExitCode.DONE, Answer.DIFFERS: ExitCode.LEFT, Answer.NO_ANSWER: ExitCode.UNUSABLE}
+    return by_answer[verdict.answer]

@@ -1,0 +1,161 @@
+"""One script through ``torchlift convert``: read, convert, prove when asked to, write. No screen, no typer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from torchlift_convert import files
+from torchlift_convert.cli.exits import EXIT_OF_STATUS, ExitCode
+from torchlift_convert.files import FileProblem, Source
+from torchlift_convert.report import Answer, Outcome, Verdict
+from torchlift_convert.types import Options, Result, Status, Target
+
+Converter = Callable[[bytes, Options], Result]
+Prover = Callable[[Path, Path], Verdict]
+
+
+class Mode(StrEnum):
+    WRITE = "write"  # a new file beside the original, or where -o says
+    IN_PLACE = "in-place"  # the original's place, after a backup
+    STDOUT = "stdout"
+    DIFF = "diff"
+    CHECK = "check"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the user asked for. ``output`` is -o's value; ``force`` lets an existing output be replaced."""
+
+    path: str
+    mode: Mode = Mode.WRITE
+    output: str | None = None
+    force: bool = False
+    target: Target = Target.TORCHLIFT
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job's outcome, how the command ends, and what belongs on standard output beside the report, if anything."""
+
+    outcome: Outcome
+    exit: ExitCode
+    product: bytes | None = None
+
+
+def run(job: Job, converter: Converter, prove: Prover | None = None) -> Done:
+    """Do one job. Files change only on success, and each in one step.
+
+    Args:
+        job: what to do.
+        converter: ``api.convert``.
+        prove: runs both scripts and compares them; None when the user did not ask for it.
+    """
+    outcome = Outcome(job.path, job.target)
+    try:
+        source = files.read_source(job.path)
+        outcome = replace(outcome, name=source.name)
+        output = choose_output(job, source)
+        result = converter(source.data, Options(target=job.target, filename=source.name))
+        outcome = replace(outcome, result=result)
+        if result.status is not Status.CONVERTED or result.code is None:
+            return Done(outcome, exit_code(job.mode, outcome))
+        data = source.encode(result.code)
+        if job.mode is Mode.STDOUT:
+            return Done(replace(outcome, output="standard output", written=True), ExitCode.DONE, data)
+        if job.mode is Mode.DIFF:
+            return Done(outcome, ExitCode.DONE, unified_diff(source, data))
+        if job.mode is Mode.CHECK:
+            return Done(outcome, ExitCode.LEFT)
+        assert output is not None
+        write = write_in_place if job.mode is Mode.IN_PLACE else write_output
+        outcome = write(job, outcome, source, output, data, prove)
+    except FileProblem as problem:
+        outcome = replace(outcome, problem=problem)
+    return Done(outcome, exit_code(job.mode, outcome))
+
+
+def choose_output(job: Job, source: Source) -> Path | None:
+    """Where the result goes, None when no file is written.
+
+    Raises:
+        FileProblem: that place would cost the user a file, or cannot be written.
+    """
+    match job.mode:
+        case Mode.IN_PLACE:
+            assert source.path is not None
+            files.check_output(source.path, source.name)
+            return source.path
+        case Mode.WRITE:
+            output = Path(job.output) if job.output is not None else files.default_output(Path(source.name))
+            files.check_output(output, str(output))
+            if source.path is not None and files.same_file(source.path, output):
+                raise FileProblem(
+                    str(output),
+                    "this is the original itself, which is never overwritten.",
+                    remedy="name another file with -o, or use --in-place, which keeps a backup.",
+                )
+            return output
+    return None
+
+
+def write_output(
+    job: Job, outcome: Outcome, source: Source, output: Path, data: bytes, prove: Prover | None
+) -> Outcome:
+    """Write the new file, then prove it: it may be looked at even when the two differ."""
+    up_to_date = output.exists() and output.read_bytes() == data
+    if not up_to_date:
+        if output.exists() and not job.force:
+            raise FileProblem(
+                str(output),
+                "the file exists and says something else; it stays as it is.",
+                remedy="add --force to replace it, or name another file with -o.",
+            )
+        files.write_file(output, data, like=source.path, replace=job.force)
+    outcome = replace(outcome, output=str(output), written=not up_to_date)
+    if prove is not None and source.path is not None:
+        outcome = replace(outcome, verdict=prove(source.path, output))
+    return outcome
+
+
+def write_in_place(
+    job: Job, outcome: Outcome, source: Source, output: Path, data: bytes, prove: Prover | None
+) -> Outcome:
+    """Prove first, from a passing file beside the original: a script is not replaced by one that trains otherwise."""
+    if prove is not None:
+        with files.passing_neighbour(output, data) as candidate:
+            outcome = replace(outcome, verdict=prove(output, candidate))
+        if outcome.verdict is not None and outcome.verdict.answer is not Answer.EXACT:
+            return outcome
+    backup = files.replace_source(source, data)
+    return replace(outcome, output=str(output), backup=str(backup), written=True)
+
+
+def exit_code(mode: Mode, outcome: Outcome) -> ExitCode:
+    if outcome.problem is not None:
+        return ExitCode.UNUSABLE
+    if mode is Mode.CHECK and outcome.status in (Status.NO_LOOP, Status.ALREADY):
+        return ExitCode.DONE
+    if outcome.verdict is not None and outcome.verdict.answer is not Answer.EXACT:
+        return ExitCode.LEFT
+    return EXIT_OF_STATUS[outcome.status]
+
+
+def unified_diff(source: Source, data: bytes) -> bytes:
+    """The change as a patch, in the script's own encoding."""
+    import difflib
+
+    before, after = (text.split("\n") for text in (source.text, data.decode(source.encoding)))
+    old, new = (with_endings(lines) for lines in (before, after))
+    path = source.path or Path(source.name)
+    patch = difflib.unified_diff(old, new, source.name, str(files.default_output(path)))
+    return "".join(patch).encode(source.encoding.removesuffix("-sig"))
+
+
+def with_endings(lines: list[str]) -> list[str]:
+    """Lines as a patch holds them; a last one without its newline is marked as diff(1) marks it."""
+    *whole, last = lines
+    ended = [f"{line}\n" for line in whole]
+    return [*ended, f"{last}\n\\ No newline at end of file\n"] if last else ended
