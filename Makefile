@@ -34,6 +34,7 @@ test: lint  ## Lint, type-check and run the whole test suite
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet . || { echo "Run 'make format' for the files above." >&2; exit 1; }
 	$(BIN)/mypy
 
 format: $(STAMP)  ## Sort imports and format our own code
