@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import signal
 import stat
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -144,6 +147,30 @@ def test_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(TemplateError, match="Cannot write"):
         write_whole({"a": "a file", "a/b": "and a folder of the same name"}, tmp_path / "demo")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("moment", ["mkdir", "write_text", "rename"])
+def test_kill_leaves_no_half_project(tmp_path: Path, moment: str) -> None:
+    """The process dies at its second folder, second file, or just before the project is put in place."""
+    code = f"""
+import os, signal, sys
+from pathlib import Path
+from torchlift_templates import find, render_texts
+from torchlift_templates.rendering import write_whole
+real, calls = Path.{moment}, []
+def die(path, *args, **kwargs):
+    calls.append(path)
+    if len(calls) == 2 or "{moment}" == "rename":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(path, *args, **kwargs)
+texts = render_texts(find("{TEMPLATES[0]}"), "demo", {{}})
+Path.{moment} = die
+write_whole(texts, Path(sys.argv[1]))
+"""
+    died = subprocess.run([sys.executable, "-c", code, str(tmp_path / "demo")], capture_output=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert not (tmp_path / "demo").exists()
+    assert contents(render(TEMPLATES[0], "demo", tmp_path / "demo").destination), "the next try is not in the way"
 
 
 def test_project_has_the_rights_of_any_new_folder(tmp_path: Path) -> None:
