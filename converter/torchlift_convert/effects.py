@@ -1,0 +1,191 @@
+"""What a statement does besides binding names: draw random numbers, write, mutate what it is given.
+
+Two statements commute when neither binds or mutates what the other reads, and they do not both draw or both write.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from torchlift_convert.knowledge import BUILTINS, CLOCKS, QUIET, QUIET_METHODS, WRITING, listed
+from torchlift_convert.names import access, own_nodes
+from torchlift_convert.nest import nodes_of
+from torchlift_convert.program import Frame, Item, Program, Var, dotted, item_flow, reads_of
+
+
+@dataclass(frozen=True)
+class Effects:
+    """``draws``: may move the global random state. ``writes``: prints or touches files. ``clock``: reads the time."""
+
+    draws: bool = False
+    writes: bool = False
+    clock: bool = False
+    unknown: tuple[str, ...] = ()  # the calls that nothing is known about
+
+    def __or__(self, other: Effects) -> Effects:
+        return Effects(
+            self.draws or other.draws,
+            self.writes or other.writes,
+            self.clock or other.clock,
+            self.unknown + other.unknown,
+        )
+
+
+@dataclass(eq=False)
+class Judge:
+    """Answers questions about effects, following calls into the script's own functions and classes."""
+
+    program: Program
+    _memo: dict[ast.AST, Effects] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.methods: dict[str, list[ast.FunctionDef]] = {}
+        for cls in self.program.module.classes.values():
+            for part in cls.body:
+                if isinstance(part, ast.FunctionDef):
+                    self.methods.setdefault(part.name, []).append(part)
+
+    def of(self, node: ast.AST, frame: Frame) -> Effects:
+        """Effects of running a statement or an expression."""
+        result = Effects()
+        for part in nodes_of(node):
+            if isinstance(part, ast.Call):
+                result |= self.of_call(part, frame)
+        return result
+
+    def of_item(self, item: Item) -> Effects:
+        result = self.of(item.shape, item.frame)
+        for hole in item.holes:
+            if hole.value is not None:
+                result |= self.of(hole.value, hole.frame)
+        return result
+
+    def of_call(self, call: ast.Call, frame: Frame) -> Effects:
+        name = self.program.canonical(call.func, frame)
+        if name is not None:
+            return _library(name)
+        if isinstance(call.func, ast.Name):
+            return self._named(call.func.id, frame)
+        if isinstance(call.func, ast.Attribute):
+            return self._method(call.func, frame)
+        return Effects(draws=True, writes=True, unknown=(ast.unparse(call.func),))
+
+    def _named(self, name: str, frame: Frame) -> Effects:
+        target = frame.function(name)
+        if target is not None:
+            return self._body(target[0], Frame(*target))
+        cls = self.program.module.classes.get(name)
+        if cls is None or frame.resolve(name).frame is not self.program.module:
+            return Effects(draws=True, writes=True, unknown=(name,))
+        made = [p for p in cls.body if isinstance(p, ast.FunctionDef) and p.name == "__init__"]
+        bases = [self.program.canonical(b, frame) or "?" for b in cls.bases]
+        known = all(b in ("object", "torch.utils.data.Dataset", "torch.utils.data.dataset.Dataset") for b in bases)
+        result = Effects() if known else Effects(draws=True, unknown=(name,))
+        for init in made:
+            result |= self._body(init, Frame(init, self.program.module))
+        return result
+
+    def _method(self, func: ast.Attribute, frame: Frame) -> Effects:
+        own = self.methods.get(func.attr)
+        if own:
+            result = Effects()
+            for method in own:
+                result |= self._body(method, Frame(method, self.program.module))
+            return result
+        if func.attr in QUIET_METHODS:
+            return Effects()
+        if func.attr in ("write", "flush", "close", "writerow", "add_scalar", "info", "savefig"):
+            return Effects(writes=True)
+        return Effects(draws=True, writes=True, unknown=("." + func.attr,))
+
+    def _body(self, func: ast.FunctionDef | ast.AsyncFunctionDef, frame: Frame) -> Effects:
+        if func not in self._memo:
+            self._memo[func] = Effects()  # a recursive call adds nothing
+            result = Effects()
+            for node in own_nodes(func):
+                if isinstance(node, ast.Call):
+                    result |= self.of_call(node, frame)
+            self._memo[func] = result
+        return self._memo[func]
+
+    # -- what is read and changed --------------------------------------------------------------------------------------
+
+    def reads(self, item: Item) -> frozenset[Var]:
+        """Variables that a statement reads, those read by the script's functions that it calls included."""
+        plain = access(item.shape).reads - {h.placeholder for h in item.holes}
+        found = {v for n in plain for v in reads_of(item.frame, n)}
+        found |= item_flow(item).exposed
+        return frozenset(found | self._read_through(item))
+
+    def _read_through(self, item: Item) -> set[Var]:
+        found: set[Var] = set()
+        seen: set[ast.AST] = set()
+        stack = [(n, item.frame) for n in nodes_of(item.shape) if isinstance(n, ast.Call)]
+        while stack:
+            call, frame = stack.pop()
+            target = frame.function(call.func.id) if isinstance(call.func, ast.Name) else None
+            if target is None or target[0] in seen:
+                continue
+            func, outer = target
+            seen.add(func)
+            inner = Frame(func, outer)
+            for node in own_nodes(func):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in inner.locals:
+                    found.add(inner.resolve(node.id))
+                elif isinstance(node, ast.Call):
+                    stack.append((node, inner))
+        return found
+
+    def changes(self, item: Item) -> frozenset[Var]:
+        """Variables that a statement binds, or whose objects it may change."""
+        found = set(item_flow(item).may)
+        for node in nodes_of(item.shape):
+            for name in _changed_roots(node):
+                found |= reads_of(item.frame, name)
+        return frozenset(found)
+
+    def commute(self, one: Item, other: Item) -> bool:
+        """May two neighbouring statements change places?"""
+        a, b = self.of_item(one), self.of_item(other)
+        if (a.draws and b.draws) or (a.writes and b.writes) or (a.clock and b.clock):
+            return False
+        change_a, change_b = self.changes(one), self.changes(other)
+        return not (change_a & (self.reads(other) | change_b) or change_b & self.reads(one))
+
+
+def _library(name: str) -> Effects:
+    if listed(name, CLOCKS):
+        return Effects(clock=True)
+    if name in BUILTINS or listed(name, QUIET):
+        return Effects()
+    if name.startswith("torch.nn.") and (name.endswith("Loss") or name.startswith("torch.nn.utils.clip")):
+        return Effects()
+    if name.startswith("torch.nn.functional.") and "dropout" not in name and "gumbel" not in name:
+        return Effects()
+    if listed(name, WRITING):
+        return Effects(writes=True)
+    return Effects(draws=True, unknown=(name,))
+
+
+def _changed_roots(node: ast.AST) -> list[str]:
+    """Names whose objects a node may change: stores into them, and bare calls on or with them."""
+    match node:
+        case ast.Expr(value=ast.Call(func=func, args=args, keywords=keywords)):
+            parts = [func.value] if isinstance(func, ast.Attribute) else []
+            return [r for p in [*parts, *args, *(k.value for k in keywords)] if (r := _root(p))]
+        case ast.Attribute(value=value, ctx=ast.Store() | ast.Del()) | ast.Subscript(
+            value=value, ctx=ast.Store() | ast.Del()
+        ):
+            root = _root(value)
+            return [root] if root else []
+    return []
+
+
+def _root(expr: ast.expr) -> str | None:
+    while isinstance(expr, (ast.Attribute, ast.Subscript, ast.Call)):
+        expr = expr.func if isinstance(expr, ast.Call) else expr.value
+    return expr.id if isinstance(expr, ast.Name) else None
+
+
+__all__ = ["Effects", "Judge", "dotted"]

@@ -1,0 +1,213 @@
+"""What each variable is for: its role comes from what it is made from and from what is done to it, not from its name."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from torchlift_convert import facts as F
+from torchlift_convert.nest import Nest, nodes_of
+from torchlift_convert.program import Bound, Frame, Item, Program, Var, walk_statements_of_scope
+from torchlift_convert.recognisers import fact_of, facts_of
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """One place where a variable is bound. ``value`` is None when it is not a plain assignment to that name alone."""
+
+    stmt: ast.stmt
+    value: ast.expr | None
+    frame: Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Roles:
+    """Variables by role. An optimizer that the script's own class makes is in ``foreign`` too."""
+
+    definitions: dict[Var, list[Definition]]
+    optimizers: dict[Var, F.MakesOptimizer | None]
+    schedulers: dict[Var, F.MakesScheduler | None]
+    models: tuple[Var, ...]
+    losses: frozenset[Var]
+    loaders: dict[Var, F.MakesLoader]
+    devices: frozenset[Var]
+    namespaces: frozenset[Var]
+    bars: frozenset[Var]
+    foreign: frozenset[Var] = field(default=frozenset())
+
+    def is_state_of_training(self, var: Var) -> bool:
+        return var in self.optimizers or var in self.schedulers or var in self.models
+
+
+def variable(expr: ast.expr, frame: Frame) -> Var | None:
+    """The variable that an expression names, through parameters that stand for it."""
+    if not isinstance(expr, ast.Name):
+        return None
+    bound = frame.alias(expr.id)
+    return variable(bound.expr, bound.frame) if bound else frame.resolve(expr.id)
+
+
+def expression(expr: ast.expr, frame: Frame) -> tuple[ast.expr, Frame]:
+    """The caller's expression behind a parameter, or the expression itself."""
+    if isinstance(expr, ast.Name):
+        bound: Bound | None = frame.alias(expr.id)
+        if bound is not None:
+            return expression(bound.expr, bound.frame)
+    return expr, frame
+
+
+def nest_items(nest: Nest) -> list[Item]:
+    return [*nest.before, *nest.body, *nest.after]
+
+
+def assigned(stmt: ast.stmt, frame: Frame) -> Iterator[tuple[Var, ast.expr | None]]:
+    """Variables that one statement (not those inside it) binds, with the value when it is bound to that alone."""
+    match stmt:
+        case ast.Assign(targets=targets, value=value):
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    yield frame.resolve(target.id), value
+                elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+                    for one, part in zip(target.elts, value.elts, strict=True):
+                        if isinstance(one, ast.Name):
+                            yield frame.resolve(one.id), part
+                else:
+                    for node in ast.walk(target):
+                        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                            yield frame.resolve(node.id), None
+        case ast.AnnAssign(target=ast.Name(id=name), value=value):
+            yield frame.resolve(name), value
+        case ast.AugAssign(target=ast.Name(id=name)):
+            yield frame.resolve(name), None
+        case ast.For(target=target):
+            for node in ast.walk(target):
+                if isinstance(node, ast.Name):
+                    yield frame.resolve(node.id), None
+        case ast.With(items=items):
+            for item in items:
+                if isinstance(item.optional_vars, ast.Name):
+                    yield frame.resolve(item.optional_vars.id), item.context_expr
+
+
+def definitions(program: Program, nest: Nest) -> dict[Var, list[Definition]]:
+    """Where variables of the module, the home scope and the followed functions are bound."""
+    found: dict[Var, list[Definition]] = {}
+    frames = {id(f): f for f in [program.module, nest.home, *(i.frame for i in nest_items(nest))]}
+    for frame in frames.values():
+        for stmt in walk_statements_of_scope(frame.scope.body):
+            for var, value in assigned(stmt, frame):
+                found.setdefault(var, []).append(Definition(stmt, value, frame))
+    return found
+
+
+def assign_roles(program: Program, nest: Nest) -> Roles:
+    """Read the roles of the script's variables."""
+    defs = definitions(program, nest)
+
+    def made_by(kind: type[F.Fact]) -> dict[Var, F.Fact]:
+        out: dict[Var, F.Fact] = {}
+        for var, places in defs.items():
+            for place in places:
+                fact = fact_of(place.value, place.frame, program) if isinstance(place.value, ast.Call) else None
+                if isinstance(fact, kind):
+                    out[var] = fact
+        return out
+
+    stepped: set[Var] = set()
+    zeroed: set[Var] = set()
+    for item in nest_items(nest):
+        for fact in facts_of(item.stmt, item.frame, program):
+            if isinstance(fact, (F.Step, F.ZeroGrad)):
+                var = variable(fact.receiver, item.frame)
+                if var is not None:
+                    (stepped if isinstance(fact, F.Step) else zeroed).add(var)
+    optimizers: dict[Var, F.MakesOptimizer | None] = {}
+    for var, fact in made_by(F.MakesOptimizer).items():
+        assert isinstance(fact, F.MakesOptimizer)
+        optimizers[var] = fact
+    foreign = {v for v in stepped & zeroed if v not in optimizers}
+    schedulers: dict[Var, F.MakesScheduler | None] = {}
+    for var, fact in made_by(F.MakesScheduler).items():
+        assert isinstance(fact, F.MakesScheduler)
+        schedulers[var] = fact
+    for var in stepped - zeroed - set(optimizers) - set(schedulers):
+        if _takes_optimizer(defs.get(var, []), set(optimizers) | foreign):
+            schedulers[var] = None
+    optimizers |= dict.fromkeys(foreign, None)
+    return Roles(
+        definitions=defs,
+        optimizers=optimizers,
+        schedulers=schedulers,
+        models=_models(program, nest, defs, optimizers),
+        losses=frozenset(made_by(F.MakesLoss)),
+        loaders={v: f for v, f in made_by(F.MakesLoader).items() if isinstance(f, F.MakesLoader)},
+        devices=_devices(program, nest, defs, frozenset(made_by(F.MakesDevice))),
+        namespaces=frozenset(made_by(F.MakesNamespace)),
+        bars=frozenset(made_by(F.Bar)),
+        foreign=frozenset(foreign),
+    )
+
+
+def _takes_optimizer(places: list[Definition], optimizers: set[Var]) -> bool:
+    for place in places:
+        if isinstance(place.value, ast.Call):
+            arguments = [*place.value.args, *(k.value for k in place.value.keywords)]
+            if any(variable(a, place.frame) in optimizers for a in arguments):
+                return True
+    return False
+
+
+def _models(
+    program: Program, nest: Nest, defs: dict[Var, list[Definition]], optimizers: dict[Var, F.MakesOptimizer | None]
+) -> tuple[Var, ...]:
+    """Variables whose ``parameters()`` reach an optimizer, in the order of their definitions."""
+    found: dict[Var, None] = {}
+    seen: set[Var] = set()
+    stack = [d for v in optimizers for d in defs.get(v, [])]
+    while stack:
+        place = stack.pop()
+        if place.value is None:
+            continue
+        for node in ast.walk(place.value):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr="parameters" | "named_parameters")):
+                    var = variable(owner, place.frame)
+                    if var is not None and var in defs:
+                        found[var] = None
+                case ast.Name(id=name, ctx=ast.Load()):
+                    var = place.frame.resolve(name)
+                    if var in defs and var not in seen and var not in optimizers:
+                        seen.add(var)
+                        stack += [d for d in defs[var] if not isinstance(d.stmt, ast.For)]
+    order = {v: min(d.stmt.lineno for d in defs[v]) for v in found}
+    return tuple(sorted(found, key=order.__getitem__))
+
+
+def _devices(
+    program: Program, nest: Nest, defs: dict[Var, list[Definition]], made: frozenset[Var]
+) -> frozenset[Var]:
+    """Variables made by torch.device, and those that tensors are moved to."""
+    found = set(made)
+    places = [(s, nest.home) for s in walk_statements_of_scope(nest.home.scope.body)]
+    places += [(i.stmt, i.frame) for i in nest_items(nest)]
+    for stmt, frame in places:
+        for node in nodes_of(stmt):
+            fact = fact_of(node, frame, program) if isinstance(node, ast.Call) else None
+            if isinstance(fact, F.Move) and fact.device is not None:
+                var = variable(fact.device, frame)
+                if var is not None and all(_is_text_or_device(d.value, d.frame, program) for d in defs.get(var, [])):
+                    if defs.get(var):
+                        found.add(var)
+    return frozenset(found)
+
+
+def _is_text_or_device(value: ast.expr | None, frame: Frame, program: Program) -> bool:
+    match value:
+        case ast.Constant(value=str()):
+            return True
+        case ast.IfExp(body=body, orelse=orelse):
+            return _is_text_or_device(body, frame, program) and _is_text_or_device(orelse, frame, program)
+        case ast.Call():
+            return isinstance(fact_of(value, frame, program), F.MakesDevice)
+    return False
