@@ -15,6 +15,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -108,8 +109,13 @@ def compare(options: argparse.Namespace, converter: str, only: str | None = None
         done = subprocess.run(command, stdout=sys.stderr, env=env)
         if done.returncode or not answer.exists():
             raise Unusable(f"compare.py stopped with exit code {done.returncode}.")
-        results: list[dict[str, Any]] = json.loads(answer.read_text())
+        results: list[dict[str, Any]] = json.loads(without_places(answer.read_text(), options.work))
         return results
+
+
+def without_places(text: str, work: Path) -> str:
+    """The text with the scripts named inside their project: where this machine keeps its copies is nobody's business."""
+    return re.sub(re.escape(f"{work.resolve()}/") + r"(conv/[^/\"]+/)?", "", text)
 
 
 def repeat_originals(options: argparse.Namespace, entries: Sequence[Mapping[str, Any]]) -> Path:
@@ -149,7 +155,7 @@ def explain(harness: ModuleType, work: Path, entry: Mapping[str, Any]) -> Detail
     except Exception as bug:  # a crash is compare.py's to report; here it only leaves columns empty
         print(f"{entry['id']}: {bug!r}", file=sys.stderr)
         return Details()
-    first = next((f"{d.code} line {d.span}: {d.message}" for d in result.refusals), str(result.status))
+    first = next((f"{d.code} line {d.span}: {d.message}" for d in result.refusals), "")
     return Details(
         optimization=str(result.optimization or ""),
         datamodule=bool(result.datamodule) if result.code is not None else None,

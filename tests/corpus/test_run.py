@@ -34,6 +34,10 @@ for e in corpus.load(None, a.only):
         (pathlib.Path(a.work) / folder / (e["id"] + ".printed")).write_text("epoch 1\\n")
     compared = dict(steps=[4, 4], identical=same, first_div=None if same else 2, what="weights", buffers=True,
                     printed=True, outside_fit=0, per_call=0, manual=False)
+    if a.converter == "shy":
+        place = pathlib.Path(a.work).resolve() / "conv" / e["id"] / "deep" / "train.py"
+        rows.append(dict(id=e["id"], verdict="refused", convert_rc=1, message=f"{place}: not this one"))
+        continue
     fine = dict(verdict="converted", convert_rc=0, lit=True, syntax=None, ran=True, run_rc=0)
     rows.append(dict(fine, id=e["id"], cmp=compared))
 print("chatter")
@@ -80,6 +84,12 @@ def test_wrong_numbers_decide_the_exit_code(harness: Path) -> None:
     assert done.returncode == 1
     assert "**one**: differs: weights at step 2" in done.stdout
     assert "wrong: one" in done.stderr
+
+
+def test_a_reason_does_not_tell_where_the_copies_lie(harness: Path) -> None:
+    done = _run(harness, "--converter", "shy", "--only", "one")
+    assert "| deep/train.py: not this one |" in done.stdout
+    assert str(harness.parent) not in done.stdout
 
 
 def test_input_that_cannot_be_used_gets_a_sentence(harness: Path, tmp_path: Path) -> None:
