@@ -114,7 +114,7 @@ def compare(options: argparse.Namespace, converter: str, only: str | None = None
 
 
 def without_places(text: str, work: Path) -> str:
-    """The text with the scripts named inside their project: where this machine keeps its copies is nobody's business."""
+    """The text with each script named inside its project, not by where this machine keeps its copy."""
     return re.sub(re.escape(f"{work.resolve()}/") + r"(conv/[^/\"]+/)?", "", text)
 
 
