@@ -29,7 +29,7 @@ def scripted_module(lightning: Any, script: dict[str, list[float]], **options: A
 
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             for name, values in train_script.items():
-                self.log(name, values[self.trainer.current_epoch])
+                self.log(name, values[self.trainer.current_epoch], prog_bar=options.get("prog_bar", False))
             return self.layer(batch[0]).mean()
 
         def configure_optimizers(self) -> Any:
@@ -92,14 +92,14 @@ class Harness:
         lightning = self.runtime(kind)
         torch.manual_seed(0)
         module = scripted_module(lightning, script or {}, **(module_options or {}))
-        options: dict[str, Any] = dict(
-            accelerator="cpu",
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-        )
+        options: dict[str, Any] = {
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+            "log_every_n_steps": 1,
+        }
         if not any(type(c).__name__ == "ModelCheckpoint" for c in callbacks):
             options["enable_checkpointing"] = False
         trained = lightning.Trainer(**(options | trainer), callbacks=callbacks, default_root_dir=root)

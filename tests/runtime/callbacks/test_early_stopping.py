@@ -16,16 +16,16 @@ from lightning.pytorch.callbacks import EarlyStopping as Oracle
 from torchlift.callbacks import EarlyStopping, EarlyStoppingReason
 
 OPTIONS = [
-    dict(),
-    dict(patience=1),
-    dict(patience=2, mode="max"),
-    dict(patience=2, min_delta=0.1),
-    dict(patience=2, min_delta=0.1, mode="max"),
-    dict(patience=10, stopping_threshold=0.5),
-    dict(patience=10, stopping_threshold=0.5, mode="max"),
-    dict(patience=10, divergence_threshold=2.0),
-    dict(patience=10, divergence_threshold=-2.0, mode="max"),
-    dict(patience=2, check_finite=False),
+    {},
+    {"patience": 1},
+    {"patience": 2, "mode": "max"},
+    {"patience": 2, "min_delta": 0.1},
+    {"patience": 2, "min_delta": 0.1, "mode": "max"},
+    {"patience": 10, "stopping_threshold": 0.5},
+    {"patience": 10, "stopping_threshold": 0.5, "mode": "max"},
+    {"patience": 10, "divergence_threshold": 2.0},
+    {"patience": 10, "divergence_threshold": -2.0, "mode": "max"},
+    {"patience": 2, "check_finite": False},
 ]
 
 
@@ -69,12 +69,12 @@ def test_decides_as_lightning_does(options: dict[str, Any], values: list[float])
 @pytest.mark.parametrize(
     ("options", "trainer"),
     [
-        (dict(patience=2), dict()),
-        (dict(patience=1, check_on_train_epoch_end=True), dict()),
-        (dict(patience=1, check_on_train_epoch_end=False), dict()),
-        (dict(patience=1), dict(check_val_every_n_epoch=2)),
-        (dict(patience=2), dict(val_check_interval=2)),
-        (dict(patience=1), dict(min_epochs=6)),
+        ({"patience": 2}, {}),
+        ({"patience": 1, "check_on_train_epoch_end": True}, {}),
+        ({"patience": 1, "check_on_train_epoch_end": False}, {}),
+        ({"patience": 1}, {"check_val_every_n_epoch": 2}),
+        ({"patience": 2}, {"val_check_interval": 2}),
+        ({"patience": 1}, {"min_epochs": 6}),
     ],
     ids=str,
 )

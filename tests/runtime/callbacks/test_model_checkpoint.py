@@ -22,33 +22,33 @@ from torchlift.utilities.exceptions import MisconfigurationException
 LOSS = {"val_loss": [3.0, 1.0, 2.0, 0.5, 0.75, 0.25, 4.0, 0.1, 0.2, 5.0, 0.05, 0.3]}
 
 CONFIGURATIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    (dict(), dict()),
-    (dict(monitor="val_loss"), dict()),
-    (dict(monitor="val_loss", save_top_k=2, filename="{epoch:02d}-{val_loss:.2f}"), dict()),
-    (dict(monitor="val_loss", save_top_k=3, mode="max", filename="best"), dict()),
-    (dict(monitor="val_loss", save_top_k=-1, filename="e{epoch}-{step}-{missing}"), dict()),
-    (dict(monitor="val_loss", filename="{epoch}-{val_loss:.1f}", auto_insert_metric_name=False), dict()),
-    (dict(save_top_k=-1), dict()),
-    (dict(save_top_k=0), dict()),
-    (dict(save_top_k=0, save_last=True), dict()),
-    (dict(monitor="val_loss", save_last=True), dict()),
-    (dict(monitor="val_loss", save_last="link"), dict()),
-    (dict(monitor="val_loss", save_last=True, save_top_k=2, filename="same"), dict()),
-    (dict(filename="fixed", enable_version_counter=False, save_top_k=-1), dict()),
-    (dict(every_n_train_steps=3, save_top_k=-1), dict()),
-    (dict(every_n_train_steps=3, save_last=True), dict()),
-    (dict(monitor="val_loss", every_n_train_steps=3, save_top_k=2), dict()),
-    (dict(monitor="val_loss", every_n_train_steps=3, save_top_k=2, save_on_train_epoch_end=False), dict()),
-    (dict(monitor="val_loss", every_n_train_steps=2, save_top_k=2), dict(val_check_interval=2)),
-    (dict(every_n_epochs=2, save_top_k=-1, save_last=True), dict()),
-    (dict(monitor="val_loss", save_top_k=2), dict(check_val_every_n_epoch=2)),
-    (dict(monitor="val_loss", save_top_k=2, filename="{val_loss:.2f}"), dict(val_check_interval=2)),
-    (dict(monitor="val_loss", save_on_train_epoch_end=True, save_top_k=2), dict(val_check_interval=2)),
-    (dict(train_time_interval=timedelta(0), save_top_k=-1), dict()),
-    (dict(save_top_k=-1), dict(accumulate_grad_batches=3)),
-    (dict(save_last=True, save_top_k=-1), dict(max_epochs=-1, max_steps=7)),
-    (dict(save_last=True, save_top_k=-1), dict(limit_val_batches=0)),
-    (dict(), dict(fast_dev_run=True)),
+    ({}, {}),
+    ({"monitor": "val_loss"}, {}),
+    ({"monitor": "val_loss", "save_top_k": 2, "filename": "{epoch:02d}-{val_loss:.2f}"}, {}),
+    ({"monitor": "val_loss", "save_top_k": 3, "mode": "max", "filename": "best"}, {}),
+    ({"monitor": "val_loss", "save_top_k": -1, "filename": "e{epoch}-{step}-{missing}"}, {}),
+    ({"monitor": "val_loss", "filename": "{epoch}-{val_loss:.1f}", "auto_insert_metric_name": False}, {}),
+    ({"save_top_k": -1}, {}),
+    ({"save_top_k": 0}, {}),
+    ({"save_top_k": 0, "save_last": True}, {}),
+    ({"monitor": "val_loss", "save_last": True}, {}),
+    ({"monitor": "val_loss", "save_last": "link"}, {}),
+    ({"monitor": "val_loss", "save_last": True, "save_top_k": 2, "filename": "same"}, {}),
+    ({"filename": "fixed", "enable_version_counter": False, "save_top_k": -1}, {}),
+    ({"every_n_train_steps": 3, "save_top_k": -1}, {}),
+    ({"every_n_train_steps": 3, "save_last": True}, {}),
+    ({"monitor": "val_loss", "every_n_train_steps": 3, "save_top_k": 2}, {}),
+    ({"monitor": "val_loss", "every_n_train_steps": 3, "save_top_k": 2, "save_on_train_epoch_end": False}, {}),
+    ({"monitor": "val_loss", "every_n_train_steps": 2, "save_top_k": 2}, {"val_check_interval": 2}),
+    ({"every_n_epochs": 2, "save_top_k": -1, "save_last": True}, {}),
+    ({"monitor": "val_loss", "save_top_k": 2}, {"check_val_every_n_epoch": 2}),
+    ({"monitor": "val_loss", "save_top_k": 2, "filename": "{val_loss:.2f}"}, {"val_check_interval": 2}),
+    ({"monitor": "val_loss", "save_on_train_epoch_end": True, "save_top_k": 2}, {"val_check_interval": 2}),
+    ({"train_time_interval": timedelta(0), "save_top_k": -1}, {}),
+    ({"save_top_k": -1}, {"accumulate_grad_batches": 3}),
+    ({"save_last": True, "save_top_k": -1}, {"max_epochs": -1, "max_steps": 7}),
+    ({"save_last": True, "save_top_k": -1}, {"limit_val_batches": 0}),
+    ({}, {"fast_dev_run": True}),
 ]
 
 
@@ -97,7 +97,7 @@ def test_a_run_that_resumes_continues_the_ranking(harness: Any, kind: str, tmp_p
     seen = []
     for one in ("lightning", kind):
         folder = tmp_path / one
-        options = dict(dirpath=folder, monitor="val_loss", save_top_k=2, save_last=True, filename="{epoch}")
+        options = {"dirpath": folder, "monitor": "val_loss", "save_top_k": 2, "save_last": True, "filename": "{epoch}"}
         make = harness.callback_class(one, "ModelCheckpoint")
         harness.run(one, [make(**options)], tmp_path, LOSS, max_epochs=3)
         resumed = make(**options)
@@ -127,13 +127,13 @@ def test_a_metric_that_was_not_logged_is_an_error_that_names_those_that_were(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(mode="best"), "'min' or 'max'"),
-        (dict(save_top_k=-2), "save_top_k=-2"),
-        (dict(every_n_train_steps=-1), "every_n_train_steps=-1"),
-        (dict(every_n_epochs=-1), "every_n_epochs=-1"),
-        (dict(save_top_k=3), "no metric to rank by"),
-        (dict(every_n_train_steps=1, every_n_epochs=1), "mutually exclusive"),
-        (dict(every_n_train_steps=1, train_time_interval=timedelta(1)), "mutually exclusive"),
+        ({"mode": "best"}, "'min' or 'max'"),
+        ({"save_top_k": -2}, "save_top_k=-2"),
+        ({"every_n_train_steps": -1}, "every_n_train_steps=-1"),
+        ({"every_n_epochs": -1}, "every_n_epochs=-1"),
+        ({"save_top_k": 3}, "no metric to rank by"),
+        ({"every_n_train_steps": 1, "every_n_epochs": 1}, "mutually exclusive"),
+        ({"every_n_train_steps": 1, "train_time_interval": timedelta(1)}, "mutually exclusive"),
     ],
     ids=str,
 )
@@ -233,7 +233,7 @@ def test_a_score_that_is_not_a_number_never_displaces_one_that_is(tmp_path: Path
 
 @pytest.mark.parametrize("save_last", [None, True, "link"])
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "no space"), KeyboardInterrupt()], ids=["full", "ctrl-c"])
-@pytest.mark.parametrize("options", [dict(monitor="m"), dict(monitor="m", save_top_k=2), dict()], ids=str)
+@pytest.mark.parametrize("options", [{"monitor": "m"}, {"monitor": "m", "save_top_k": 2}, {}], ids=str)
 def test_a_write_that_fails_leaves_files_and_state_as_they_were(
     tmp_path: Path, save_last: Any, failure: BaseException, options: dict[str, Any]
 ) -> None:

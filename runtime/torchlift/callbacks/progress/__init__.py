@@ -1,0 +1,15 @@
+"""Progress bars: the base class, one drawn with rich, one with tqdm, and the choice between them."""
+
+from typing import TYPE_CHECKING
+
+from torchlift.utilities.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from torchlift.callbacks.progress.progress_bar import ProgressBar as ProgressBar
+    from torchlift.callbacks.progress.progress_bar import default_progress_bar as default_progress_bar
+    from torchlift.callbacks.progress.rich_progress import RichProgressBar as RichProgressBar
+    from torchlift.callbacks.progress.rich_progress import RichProgressBarTheme as RichProgressBarTheme
+    from torchlift.callbacks.progress.tqdm_progress import Tqdm as Tqdm
+    from torchlift.callbacks.progress.tqdm_progress import TQDMProgressBar as TQDMProgressBar
+
+__getattr__, __dir__ = lazy_exports(__name__)
