@@ -80,7 +80,10 @@ def beside(left: Text, letter: str | Text, right: Text, width: int) -> Text:
 
 
 def heading(name: str, width: int) -> Text:
-    return wrap(printable(name), width, "bold")[-1]
+    text = Text(printable(name), "bold")
+    while text.cell_len > width:  # the end of a path says more than its start
+        text = text[1:]
+    return text
 
 
 def row_lines(row: Row, digits: int, left: int, right: int) -> Iterator[Text]:
@@ -151,9 +154,9 @@ def break_at(text: str, width: int) -> int:
         fits += 1
     indent = len(text) - len(text.lstrip(" "))
     middle = indent + max(1, (fits - indent) // 2)
-    for ends, starts in ((" ", " "), ("([{,=", ".")):
+    for ends, starts in ((" ", " "), ("([{,", ".")):
         for cut in range(fits, middle, -1):
-            if text[cut - 1] in ends or text[cut] in starts:
+            if (text[cut - 1] in ends or text[cut] in starts) and text[cut] not in ")]}":
                 return cut
     return fits
 
