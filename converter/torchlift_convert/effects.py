@@ -116,9 +116,10 @@ class Judge:
         plain = access(item.shape).reads - {h.placeholder for h in item.holes}
         found = {v for n in plain for v in reads_of(item.frame, n)}
         found |= item_flow(item).exposed
-        return frozenset(found | self._read_through(item))
+        return frozenset(found | self.read_through(item))
 
-    def _read_through(self, item: Item) -> set[Var]:
+    def read_through(self, item: Item) -> set[Var]:
+        """Variables read by the script's functions that a statement calls."""
         found: set[Var] = set()
         seen: set[ast.AST] = set()
         stack = [(n, item.frame) for n in nodes_of(item.shape) if isinstance(n, ast.Call)]
@@ -141,9 +142,22 @@ class Judge:
         """Variables that a statement binds, or whose objects it may change."""
         found = set(item_flow(item).may)
         for node in nodes_of(item.shape):
-            for name in _changed_roots(node):
+            for name in self._changed(node, item.frame):
                 found |= reads_of(item.frame, name)
         return frozenset(found)
+
+    def _changed(self, node: ast.AST, frame: Frame) -> list[str]:
+        """Names whose objects a node may change; of a call of the script's own function, those that it changes."""
+        match node:
+            case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=args, keywords=[])):
+                target = frame.function(name)
+                if target is not None and not any(isinstance(a, ast.Starred) for a in args):
+                    func, outer = target
+                    inner = Frame(func, outer)
+                    changed = {r for n in own_nodes(func) for r in self._changed(n, inner)}
+                    names = [a.arg for a in func.args.args]
+                    return [r for n, a in zip(names, args, strict=False) if n in changed and (r := _root(a))]
+        return _changed_roots(node)
 
     def commute(self, one: Item, other: Item) -> bool:
         """May two neighbouring statements change places?"""

@@ -1,0 +1,235 @@
+"""Evaluation after each epoch's batches: validation hooks where they are proved to be the same, else as it stands.
+
+Validation hooks are the same when there is one full pass over one loader, once per epoch, with every trained model put
+into evaluation mode before it and back into training mode before the next batch, and when nothing between the last batch
+and the pass draws random numbers or looks at a model.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from torchlift_convert import facts as F
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.effects import Judge
+from torchlift_convert.names import own_nodes
+from torchlift_convert.nest import Nest, bind_call, nodes_of, split_return
+from torchlift_convert.program import Frame, Hole, Item, Program, Var
+from torchlift_convert.recognisers import fact_of, facts_of
+from torchlift_convert.regions import (
+    DECLARATION,
+    EVAL_MODE,
+    NO_GRAD,
+    TRAIN_MODE,
+    Gone,
+    Header,
+    Region,
+    call_fact,
+    exits_of,
+    header_of,
+    reads_any,
+)
+from torchlift_convert.roles import Roles, variable
+from torchlift_convert.types import FateKind
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """Evaluation as three regions."""
+
+    header: Header
+    items: dict[Region, tuple[Item, ...]]
+
+
+@dataclass(eq=False)
+class Evaluation:
+    """Looks for the evaluation pass of an epoch."""
+
+    program: Program
+    nest: Nest
+    roles: Roles
+    judge: Judge
+    gone: dict[ast.stmt, Gone]
+
+    def validation(self, before: list[Item], after: list[Item]) -> Validation | None:
+        """The evaluation of the epoch as validation regions, or None when that is not proved to be the same."""
+        if self._eval_reachable(self.nest.pre):
+            return None
+        flat: list[Item] = []
+        gone: dict[ast.stmt, Gone] = {}
+        try:
+            for item in after:
+                flat += self._expand(item, gone)
+        except Refuse:
+            return None
+        loops = [n for n, i in enumerate(flat) if self._over_loader(i)]
+        if len(loops) != 1:
+            return None
+        at = loops[0]
+        loop = flat[at].stmt
+        assert isinstance(loop, ast.For)
+        header = header_of(loop, flat[at].frame, self.program, self.roles)
+        start, end = flat[:at], flat[at + 1 :]
+        step = [Item(s, flat[at].frame) for s in loop.body]
+        if not self._same(before, start, step, end) or loop.orelse:
+            return None
+        self.gone |= gone
+        return Validation(
+            header,
+            {
+                Region.VAL_START: self._drop_modes(start),
+                Region.VAL_STEP: self._drop_modes(step),
+                Region.VAL_END: self._drop_modes(end),
+            },
+        )
+
+    def without_train_calls(self, items: list[Item] | tuple[Item, ...], validated: bool) -> list[Item]:
+        """Drop ``model.train()`` where the model is in training mode anyway."""
+        script_evaluates = any(
+            isinstance(f, F.Mode) and not f.training
+            for f in facts_of(self.program.script.tree, self.program.module, self.program)
+        )
+        if script_evaluates and not validated:
+            return list(items)
+        kept: list[Item] = []
+        for item in items:
+            fact = call_fact(item, self.program)
+            if isinstance(fact, F.Mode) and fact.training and variable(fact.receiver, item.frame) in self.roles.models:
+                self.gone[item.stmt] = TRAIN_MODE
+            else:
+                kept.append(item)
+        return kept
+
+    # -- laying the evaluation out flat ------------------------------------------------------------------------------------
+
+    def _expand(self, item: Item, gone: dict[ast.stmt, Gone]) -> list[Item]:
+        """Follow a call into a function that goes through a loader; take ``with torch.no_grad()`` off."""
+        stmt = item.stmt
+        if isinstance(stmt, ast.With) and all(self._is_grad_mode(i.context_expr, item.frame) for i in stmt.items):
+            gone[stmt] = NO_GRAD
+            return [x for s in stmt.body for x in self._expand(Item(s, item.frame), gone)]
+        call = self._evaluating_call(item)
+        target = item.frame.function(call.func.id) if call is not None and isinstance(call.func, ast.Name) else None
+        if call is None or target is None:
+            return [item]
+        func, outer = target
+        inner, binds = bind_call(call, item.frame, _undecorated(func, self._is_grad_mode, item.frame), outer)
+        body, value = split_return(func)
+        out: list[Item] = list(binds)
+        for s in body:
+            if isinstance(s, (ast.Global, ast.Nonlocal)):
+                gone[s] = DECLARATION
+            elif isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant):
+                gone[s] = Gone(FateKind.MERGED, "docstring of a function that became hooks")
+            else:
+                out += self._expand(Item(s, inner), gone)
+        if not isinstance(stmt, ast.Expr) and value is not None:
+            out.append(Item(stmt, item.frame, (Hole("__returned__", call, value, inner),)))
+        return out
+
+    def _is_grad_mode(self, expr: ast.expr, frame: Frame) -> bool:
+        return isinstance(expr, ast.Call) and isinstance(fact_of(expr, frame, self.program), F.GradMode)
+
+    def _evaluating_call(self, item: Item) -> ast.Call | None:
+        """The one call of a bare or assigned call statement whose function holds a loop over a loader."""
+        match item.stmt:
+            case ast.Expr(value=ast.Call() as call) | ast.Assign(value=ast.Call() as call):
+                target = item.frame.function(call.func.id) if isinstance(call.func, ast.Name) else None
+                if target and any(isinstance(n, ast.For) for n in own_nodes(target[0])):
+                    return call
+        return None
+
+    def _over_loader(self, item: Item) -> bool:
+        if not isinstance(item.stmt, ast.For):
+            return False
+        header = header_of(item.stmt, item.frame, self.program, self.roles)
+        return variable(header.iterable, header.source) in self.roles.loaders
+
+    # -- is it the same? -------------------------------------------------------------------------------------------------
+
+    def _same(self, before: list[Item], start: list[Item], step: list[Item], end: list[Item]) -> bool:
+        models = set(self.roles.models)
+        put_to_eval = self._switched(start, training=False)
+        put_to_train = self._switched([*before, *end], training=True) | self._switched(self.nest.body, training=True)
+        if put_to_eval != models or not models <= put_to_train:
+            return False
+        if any(self._strange_mode(i) for i in [*before, *self.nest.body, *start, *step, *end]):
+            return False
+        if self._switched(step, training=True) or self._switched(step, training=False):
+            return False
+        quiet = [i for i in start if not isinstance(call_fact(i, self.program), F.Mode)]
+        if any(self.judge.of_item(i).draws or reads_any(i, models, self.judge) for i in quiet):
+            return False
+        if any(isinstance(e, ast.Break) for i in step for e in exits_of(i.stmt)) or any(exits_of(i.stmt) for i in start):
+            return False
+        return not self._used_after_train(end, models)
+
+    def _switched(self, items: list[Item] | tuple[Item, ...], training: bool) -> set[Var]:
+        """Models that a bare call among these statements puts into that mode."""
+        found: set[Var] = set()
+        for item in items:
+            fact = call_fact(item, self.program)
+            if isinstance(fact, F.Mode) and fact.training is training:
+                var = variable(fact.receiver, item.frame)
+                if var is not None:
+                    found.add(var)
+        return found
+
+    def _strange_mode(self, item: Item) -> bool:
+        """A mode switch that is conditional, nested, or of something that is not a trained model."""
+        bare = call_fact(item, self.program)
+        for fact in facts_of(item.stmt, item.frame, self.program):
+            if isinstance(fact, F.Mode):
+                same = isinstance(bare, F.Mode) and bare.node is fact.node
+                if not same or variable(fact.receiver, item.frame) not in self.roles.models:
+                    return True
+        return False
+
+    def _used_after_train(self, end: list[Item], models: set[Var]) -> bool:
+        """Is a model looked at after it was put back into training mode, where a validation hook still has it in eval?"""
+        trained = False
+        for item in end:
+            fact = call_fact(item, self.program)
+            if isinstance(fact, F.Mode):
+                trained = trained or fact.training
+            elif trained and reads_any(item, models, self.judge):
+                return True
+        return False
+
+    def _eval_reachable(self, statements: list[ast.stmt]) -> bool:
+        """May a model be in evaluation mode when the first epoch starts?"""
+        seen: set[str] = set()
+        stack: list[ast.AST] = [n for s in statements for n in nodes_of(s)]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, ast.Call):
+                fact = fact_of(node, self.nest.home, self.program)
+                if isinstance(fact, F.Mode) and not fact.training:
+                    return True
+                if isinstance(node.func, ast.Name) and node.func.id not in seen:
+                    seen.add(node.func.id)
+                    target = self.nest.home.function(node.func.id)
+                    stack += list(own_nodes(target[0])) if target else []
+        return False
+
+    def _drop_modes(self, items: list[Item]) -> tuple[Item, ...]:
+        kept: list[Item] = []
+        for item in items:
+            fact = call_fact(item, self.program)
+            if isinstance(fact, F.Mode):
+                self.gone[item.stmt] = TRAIN_MODE if fact.training else EVAL_MODE
+            else:
+                kept.append(item)
+        return tuple(kept)
+
+
+def _undecorated(func: ast.FunctionDef | ast.AsyncFunctionDef, is_grad_mode: object, frame: Frame) -> ast.FunctionDef:
+    """The function as if without ``@torch.no_grad()``: validation hooks run without gradients anyway."""
+    assert callable(is_grad_mode)
+    if isinstance(func, ast.AsyncFunctionDef) or not func.decorator_list:
+        return func  # type: ignore[return-value]
+    if not all(is_grad_mode(d, frame) for d in func.decorator_list):
+        return func
+    bare = ast.FunctionDef(func.name, func.args, func.body, [], func.returns)
+    return ast.copy_location(bare, func)

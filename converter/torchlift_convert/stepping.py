@@ -1,0 +1,293 @@
+"""One batch: what becomes training_step, and whether the Trainer may optimize by itself.
+
+Automatic optimization needs one optimizer, one unconditional ``zero_grad``, one ``backward`` and one ``step`` in an order
+that the Trainer reproduces; statements after the step move before it when they commute with it, else they go to
+``on_train_batch_end``. Everything else is manual optimization: the body in source order.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from torchlift_convert import facts as F
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.effects import Judge
+from torchlift_convert.nest import Nest, nodes_of
+from torchlift_convert.program import Item, Program, Var, dotted, reads_of
+from torchlift_convert.recognisers import facts_of
+from torchlift_convert.regions import (
+    BACKWARD,
+    OPT_STEP,
+    ZERO_GRAD,
+    Gone,
+    Header,
+    Region,
+    Regions,
+    call_fact,
+    exits_of,
+)
+from torchlift_convert.roles import Roles, nest_items, variable
+from torchlift_convert.types import FateKind, Optimization
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """Where the three calls of a plain step stand in the body."""
+
+    zero: int
+    backward: int
+    step: int
+    loss: ast.expr
+
+
+class NotAutomatic(Exception):
+    """Why the Trainer may not optimize by itself, and the statement that shows it."""
+
+    def __init__(self, why: str, stmt: ast.stmt) -> None:
+        super().__init__(why)
+        self.why, self.stmt = why, stmt
+
+
+@dataclass(eq=False)
+class Stepping:
+    """Cuts the body of one batch."""
+
+    program: Program
+    nest: Nest
+    roles: Roles
+    judge: Judge
+    gone: dict[ast.stmt, Gone]
+
+    def cut(self, body: list[Item], header: Header | None) -> Regions:
+        """The regions of one batch."""
+        limit = self._limit_one(body, header)
+        try:
+            return self._automatic(body, header, limit)
+        except NotAutomatic as reason:
+            self._check_manual(body)
+            stops = header is not None and any(self._breaks(i) for i in body) and limit is None
+            return Regions(
+                Optimization.MANUAL,
+                {Region.STEP: tuple(body)},
+                header,
+                limit_one=limit,
+                stops=stops,
+                why_manual=(reason.why, reason.stmt),
+            )
+
+    def _check_manual(self, body: list[Item]) -> None:
+        steps = [f for i in body for f in facts_of(i.stmt, i.frame, self.program) if isinstance(f, F.Step)]
+        if not any(variable(s.receiver, i.frame) in self.roles.optimizers for i in body for s in steps):
+            raise Refuse(
+                "TL301",
+                "No torch optimizer steps in this loop: the weights are updated by hand or inside a function.",
+                self.nest.outer,
+                "Use an optimizer of torch.optim and call its step() in the loop.",
+            )
+        foreign = [v for v in self.roles.foreign]
+        if foreign:
+            raise Refuse(
+                "TL303",
+                f"The optimizer '{foreign[0].name}' is not made by torch.optim.",
+                self.nest.outer,
+                "Make the optimizer with a class of torch.optim.",
+            )
+
+    # -- automatic -----------------------------------------------------------------------------------------------------
+
+    def _automatic(self, body: list[Item], header: Header | None, limit: tuple[ast.expr, object] | None) -> Regions:
+        marks = self._marks(body)
+        loss = marks.loss
+        drop = {marks.zero: ZERO_GRAD, marks.backward: BACKWARD, marks.step: OPT_STEP}
+        between = [i for n, i in enumerate(body) if marks.backward < n < marks.step]
+        late = [i for n, i in enumerate(body) if n > marks.step and n not in drop]
+        early = [i for n, i in enumerate(body) if n < marks.backward and n not in drop]
+        for item in [*early, *between]:
+            if exits_of(item.stmt):
+                raise NotAutomatic("a batch can be left before its step", item.stmt)
+        clip, before_step = self._clip(between)
+        if all(self.commutes_with_step(i) for i in before_step):
+            early, before_step = [*early, *before_step], []
+        moved, batch_end, stops = self._late(late, header, limit is not None)
+        for index, fate in drop.items():
+            self.gone[body[index].stmt] = fate
+        return Regions(
+            Optimization.AUTOMATIC,
+            {
+                Region.STEP: (*early, *moved),
+                Region.BEFORE_STEP: tuple(before_step),
+                Region.BATCH_END: tuple(batch_end),
+            },
+            header,
+            loss=(loss, body[marks.backward].frame),
+            clip=clip,
+            limit_one=limit,  # type: ignore[arg-type]
+            stops=stops,
+        )
+
+    def _marks(self, body: list[Item]) -> Marks:
+        optimizers = set(self.roles.optimizers)
+        if len(optimizers) != 1 or self.roles.foreign:
+            raise NotAutomatic(f"{len(optimizers)} optimizers step in turn", self.nest.outer)
+        found: dict[str, list[int]] = {"zero": [], "backward": [], "step": []}
+        loss: ast.expr | None = None
+        for n, item in enumerate(body):
+            fact = call_fact(item, self.program)
+            inside = [f for f in facts_of(item.stmt, item.frame, self.program) if f is not None]
+            match fact:
+                case F.Backward(node=node, target=target) if not node.args and not node.keywords:
+                    found["backward"].append(n)
+                    loss = target
+                case F.Step(node=node) if variable(fact.receiver, item.frame) in optimizers:
+                    if node.args or node.keywords:
+                        raise NotAutomatic("the optimizer's step takes a closure", item.stmt)
+                    found["step"].append(n)
+                case F.ZeroGrad(plain=True) if self._zeroes_all(fact, item):
+                    found["zero"].append(n)
+                case _:
+                    if any(self._optimizes(f, item) for f in inside):
+                        raise NotAutomatic("backward, zero_grad or step depends on a condition", item.stmt)
+        for what, places in found.items():
+            if len(places) != 1:
+                at = body[places[1]].stmt if len(places) > 1 else self.nest.outer
+                raise NotAutomatic(f"{len(places) or 'no'} plain {what}() in a batch", at)
+        zero, backward, step = (found[k][0] for k in ("zero", "backward", "step"))
+        if not (backward < step and (zero < backward or zero > step)):
+            raise NotAutomatic("zero_grad, backward and step stand in another order", body[zero].stmt)
+        assert loss is not None
+        return Marks(zero, backward, step, loss)
+
+    def _optimizes(self, fact: F.Fact, item: Item) -> bool:
+        if isinstance(fact, F.Step):
+            return variable(fact.receiver, item.frame) in self.roles.optimizers
+        return isinstance(fact, (F.Backward, F.ZeroGrad))
+
+    def _zeroes_all(self, fact: F.ZeroGrad, item: Item) -> bool:
+        """Does this zero exactly the gradients of the one optimizer?"""
+        var = variable(fact.receiver, item.frame)
+        if var in self.roles.optimizers:
+            return True
+        return var in self.roles.models and self.covers(var)
+
+    def covers(self, model: Var | None) -> bool:
+        """Does the one optimizer hold exactly ``model.parameters()``, in that order?"""
+        made = next(iter(self.roles.optimizers.values()))
+        if made is None or len(self.roles.models) != 1 or model != self.roles.models[0]:
+            return False
+        given = [k.value for k in made.node.keywords if k.arg == "params"] + made.node.args[:1]
+        match given:
+            case [ast.Call(func=ast.Attribute(value=ast.Name(), attr="parameters"), args=[], keywords=[])]:
+                return True
+        return False
+
+    def _clip(self, between: list[Item]) -> tuple[tuple[F.Clip, object] | None, list[Item]]:
+        """A Trainer argument when the clip is plain and covers what the optimizer holds; else as it stood."""
+        if len(between) == 1:
+            fact = call_fact(between[0], self.program)
+            if isinstance(fact, F.Clip) and fact.plain and isinstance(fact.limit, ast.Constant):
+                limit = fact.limit.value
+                match fact.parameters:
+                    case ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr="parameters"), args=[]):
+                        positive = isinstance(limit, (int, float)) and limit > 0
+                        if positive and self.covers(variable(owner, between[0].frame)):
+                            self.gone[between[0].stmt] = Gone(
+                                FateKind.TRAINER, f"Trainer(gradient_clip_val={ast.unparse(fact.limit)})"
+                            )
+                            return (fact, between[0].frame), []
+        return None, between
+
+    # -- after the step --------------------------------------------------------------------------------------------------
+
+    def _late(self, late: list[Item], header: Header | None, limited: bool) -> tuple[list[Item], list[Item], bool]:
+        moved: list[Item] = []
+        batch_end: list[Item] = []
+        stops = False
+        for item in late:
+            leaves = exits_of(item.stmt)
+            if leaves and not limited:
+                stops = stops or (header is not None and self._breaks(item))
+                batch_end.append(item)
+            elif not batch_end and self.commutes_with_step(item):
+                moved.append(item)
+            else:
+                batch_end.append(item)
+        return moved, batch_end, stops
+
+    @staticmethod
+    def _breaks(item: Item) -> bool:
+        return any(isinstance(e, ast.Break) for e in exits_of(item.stmt))
+
+    def commutes_with_step(self, item: Item) -> bool:
+        """May a statement after the optimizer's step run before it?
+
+        It reads neither parameters, gradients, optimizer nor random state, and its operands alias no parameter.
+        """
+        effects = self.judge.of_item(item)
+        if effects.draws or effects.clock or effects.unknown:
+            return False
+        trained = {*self.roles.models, *self.roles.optimizers, *self.roles.schedulers}
+        reads = self.judge.reads(item)
+        if reads & trained or any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in nodes_of(item.shape)):
+            return False
+        return not any(self._may_alias(v, trained) for v in reads)
+
+    def _may_alias(self, var: Var, trained: set[Var]) -> bool:
+        """Could the variable be a view of a parameter: is it bound to a part of a model?"""
+        for place in self.roles.definitions.get(var, []):
+            value = place.value
+            if isinstance(value, (ast.Attribute, ast.Subscript)) or _is_parameter_call(value):
+                root = value
+                while isinstance(root, (ast.Attribute, ast.Subscript, ast.Call)):
+                    root = root.func if isinstance(root, ast.Call) else root.value
+                if isinstance(root, ast.Name) and place.frame.resolve(root.id) in trained:
+                    return True
+        return False
+
+    # -- dry runs --------------------------------------------------------------------------------------------------------
+
+    def _limit_one(self, body: list[Item], header: Header | None) -> tuple[ast.expr, object] | None:
+        """A break that leaves the loop after its first batch whenever a fixed option asks for it.
+
+        ``if batch_idx % k == 0: ...; if args.dry_run: break`` as the last statement: the Trainer's limit of one batch.
+        """
+        leaving = [i for i in body if exits_of(i.stmt)]
+        if header is None or header.index is None or header.start or leaving != body[-1:] or not leaving:
+            return None
+        item, conditions = leaving[0], []
+        stmt: ast.stmt = item.stmt
+        while isinstance(stmt, ast.If) and not stmt.orelse:
+            conditions.append(stmt.test)
+            if exits_of(stmt) != exits_of(stmt.body[-1]):
+                return None
+            stmt = stmt.body[-1]
+        if not isinstance(stmt, ast.Break):
+            return None
+        fixed = [c for c in conditions if not _true_at_first(c, header.index)]
+        if len(fixed) != 1 or not self._fixed(fixed[0], item):
+            return None
+        return fixed[0], item.frame
+
+    def _fixed(self, test: ast.expr, item: Item) -> bool:
+        if dotted(test) is None:
+            return False
+        changed = frozenset[Var]().union(*(self.judge.changes(i) for i in nest_items(self.nest)))
+        return not reads_of(item.frame, (dotted(test) or "").partition(".")[0]) & changed
+
+
+def _is_parameter_call(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in (
+        "parameters", "view", "data", "detach", "state_dict",
+    )  # fmt: skip
+
+
+def _true_at_first(test: ast.expr, index: str) -> bool:
+    """``index % k == 0`` and ``index == 0`` hold at the first batch."""
+    match test:
+        case ast.Compare(left=ast.Name(id=name), ops=[ast.Eq()], comparators=[ast.Constant(value=0)]):
+            return name == index
+        case ast.Compare(
+            left=ast.BinOp(left=ast.Name(id=name), op=ast.Mod()), ops=[ast.Eq()], comparators=[ast.Constant(value=0)]
+        ):
+            return name == index
+    return False

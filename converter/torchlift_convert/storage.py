@@ -1,0 +1,178 @@
+"""Where each variable of the nest lives once the nest is cut: liveness over the regions decides.
+
+A variable bound in one region and read in another (or in the next round of the same one) becomes an attribute of the
+module; all else stays a local of its hook.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from torchlift_convert.effects import Judge
+from torchlift_convert.names import own_nodes
+from torchlift_convert.nest import Nest, nodes_of
+from torchlift_convert.program import Frame, Item, Program, Var, VarFlow, flow_over
+from torchlift_convert.regions import Header, Region, Regions
+from torchlift_convert.roles import Roles
+
+# In the order in which an epoch runs them; each list of successors closes the loops.
+SUCCESSORS: dict[Region, tuple[Region | None, ...]] = {
+    Region.EPOCH_START: (Region.STEP,),
+    Region.STEP: (Region.BEFORE_STEP,),
+    Region.BEFORE_STEP: (Region.BATCH_END,),
+    Region.BATCH_END: (Region.STEP, Region.VAL_START),
+    Region.VAL_START: (Region.VAL_STEP, Region.VAL_END),
+    Region.VAL_STEP: (Region.VAL_STEP, Region.VAL_END),
+    Region.VAL_END: (Region.EPOCH_END,),
+    Region.EPOCH_END: (Region.EPOCH_START, None),  # None: what follows the loops
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Storage:
+    """``attributes``: variables that cross regions. ``replaced``: in this region every use of it is the attribute.
+    ``saved``: it stays a local of this region and is stored at the region's end. ``pinned``: module-level variables that
+    functions of the script read or bind by name, and that must therefore stay where they are.
+    """
+
+    flows: dict[Region, VarFlow]
+    attributes: tuple[Var, ...]
+    replaced: dict[Region, frozenset[Var]]
+    saved: dict[Region, tuple[Var, ...]]
+    pinned: frozenset[Var]
+    bound: frozenset[Var]  # every variable that some region binds
+    read_after: frozenset[Var]  # bound in the nest, read after it
+    exposed: frozenset[Var] = field(default=frozenset())
+
+
+def loop_variables(header: Header | None) -> frozenset[Var]:
+    """What a loop header binds."""
+    if header is None:
+        return frozenset()
+    names = {n.id for n in ast.walk(header.stmt.target) if isinstance(n, ast.Name)}
+    return frozenset(header.frame.resolve(n) for n in names)
+
+
+def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: Judge) -> Storage:
+    """Decide the storage of every variable of the nest."""
+    flows = {r: _flow(regions, r) for r in Region}
+    heads = {Region.STEP: loop_variables(regions.batches), Region.VAL_STEP: loop_variables(regions.validation)}
+    for region, names in heads.items():
+        flows[region] = VarFlow(frozenset(), names, names).then(flows[region])
+    post = [Item(s, nest.home) for s in nest.post]
+    after = flow_over(post).exposed | frozenset[Var]().union(*(judge.read_through(i) for i in post))
+    live_in: dict[Region | None, frozenset[Var]] = {r: frozenset() for r in Region}
+    live_in[None] = after
+    changed = True
+    while changed:
+        changed = False
+        for region in reversed(Region):
+            out = _live_out(region, live_in)
+            new = flows[region].exposed | (out - flows[region].must)
+            if new != live_in[region]:
+                live_in[region], changed = new, True
+    bound = frozenset[Var]().union(*(f.may for f in flows.values()))
+    special = special_variables(roles, nest)
+    pinned = pinned_variables(program, nest, regions)
+    replaced: dict[Region, frozenset[Var]] = {}
+    saved: dict[Region, tuple[Var, ...]] = {}
+    attributes: dict[Var, None] = {}
+    early = {r: any(_leaves(i.stmt) for i in regions.of(r)) for r in Region}
+    for region in Region:
+        out = _live_out(region, live_in)
+        flow = flows[region]
+        loop_bound = heads.get(region, frozenset())
+        whole: set[Var] = set()
+        keep: list[Var] = []
+        for var in sorted((flow.may | flow.exposed) & bound, key=lambda v: (v.name, id(v.frame))):
+            if var in special or var in pinned:
+                continue
+            if var in flow.exposed:
+                whole.add(var)
+            elif var in flow.may & out:
+                if var in flow.must and (not early[region] or var in loop_bound):
+                    keep.append(var)
+                else:
+                    whole.add(var)
+            else:
+                continue
+            attributes[var] = None
+        replaced[region] = frozenset(whole)
+        saved[region] = tuple(keep)
+    return Storage(
+        flows=flows,
+        attributes=tuple(attributes),
+        replaced=replaced,
+        saved=saved,
+        pinned=pinned & bound,
+        bound=bound,
+        read_after=bound & after,
+        exposed=frozenset[Var]().union(*(f.exposed for f in flows.values())),
+    )
+
+
+def _flow(regions: Regions, region: Region) -> VarFlow:
+    return flow_over(list(regions.of(region)))
+
+
+def _live_out(region: Region, live_in: dict[Region | None, frozenset[Var]]) -> frozenset[Var]:
+    return frozenset[Var]().union(*(live_in[s] for s in SUCCESSORS[region]))
+
+
+def _leaves(stmt: ast.stmt) -> bool:
+    from torchlift_convert.regions import exits_of
+
+    return bool(exits_of(stmt))
+
+
+def special_variables(roles: Roles, nest: Nest) -> frozenset[Var]:
+    """Variables whose place is settled by their role."""
+    settled = {*roles.optimizers, *roles.schedulers, *roles.models, *roles.loaders, *roles.bars}
+    if nest.epochs is not None:
+        settled |= {nest.home.resolve(n.id) for n in ast.walk(nest.epochs.target) if isinstance(n, ast.Name)}
+    return frozenset(settled)
+
+
+def reached_functions(program: Program, frame: Frame, roots: Iterable[ast.AST]) -> dict[ast.AST, Frame]:
+    """The script's functions that calls among these nodes lead to, each with a frame to read it in."""
+    found: dict[ast.AST, Frame] = {}
+    stack = [(n, frame) for n in roots]
+    while stack:
+        node, where = stack.pop()
+        names = []
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            names = [node.id]
+        for name in names:
+            target = where.function(name)
+            if target is not None and target[0] not in found:
+                inner = Frame(*target)
+                found[target[0]] = inner
+                stack += [(n, inner) for n in own_nodes(target[0])]
+            elif name in program.module.classes and program.module.classes[name] not in found:
+                cls = program.module.classes[name]
+                found[cls] = program.module
+                for method in [m for m in cls.body if isinstance(m, ast.FunctionDef)]:
+                    inner = Frame(method, program.module)
+                    found[method] = inner
+                    stack += [(n, inner) for n in own_nodes(method)]
+    return found
+
+
+def pinned_variables(program: Program, nest: Nest, regions: Regions) -> frozenset[Var]:
+    """Variables that functions left as they are read or bind as globals (or through a closure)."""
+    items = [i for r in Region for i in regions.of(r)]
+    roots: list[tuple[Frame, ast.AST]] = [(i.frame, n) for i in items for n in nodes_of(i.shape)]
+    roots += [(nest.home, n) for s in [*nest.pre, *nest.post] for n in nodes_of(s)]
+    found: set[Var] = set()
+    by_frame: dict[int, tuple[Frame, list[ast.AST]]] = {}
+    for frame, node in roots:
+        by_frame.setdefault(id(frame), (frame, []))[1].append(node)
+    for frame, nodes in by_frame.values():
+        for func, inner in reached_functions(program, frame, nodes).items():
+            for node in own_nodes(func):
+                if isinstance(node, ast.Name) and not isinstance(func, ast.ClassDef):
+                    if node.id not in inner.locals:
+                        found.add(inner.resolve(node.id))
+    return frozenset(v for v in found if v.frame is not None)
