@@ -45,6 +45,13 @@ class Done:
     product: bytes | None = None
 
 
+def real_converter(source: bytes, options: Options) -> Result:
+    """``api.convert``, imported (with libcst) when there is something to convert."""
+    from torchlift_convert import api
+
+    return api.convert(source, options)
+
+
 def run(job: Job, converter: Converter, prove: Prover | None = None) -> Done:
     """Do one job. Files change only on success, and each in one step.
 

@@ -62,10 +62,8 @@ def convert(
          already), or the output could not be written; nothing was changed
       3  torchlift itself failed; nothing was changed
     """
-    from torchlift_convert.api import convert as converter
-    from torchlift_convert.cli import verifier
     from torchlift_convert.cli.bugs import our_bugs
-    from torchlift_convert.cli.conversion import Job, Mode, run
+    from torchlift_convert.cli.conversion import Job, Mode, real_converter, run
 
     arguments = script_arguments(ctx)
     mode = choose_mode(path, output, in_place=in_place, diff=diff, check=check)
@@ -73,8 +71,13 @@ def convert(
         raise typer.BadParameter("needs a script in a folder and a result that is written.", param_hint="--verify")
     if arguments and not verify:
         raise typer.BadParameter("arguments for the script go with --verify, which runs it.", param_hint="--")
+    prove = None
+    if verify:
+        from torchlift_convert.cli import verifier
+
+        prove = verifier.prover(arguments)
     with our_bugs(path):
-        done = run(Job(path, mode, output, force, target), converter, verifier.prover(arguments) if verify else None)
+        done = run(Job(path, mode, output, force, target), real_converter, prove)
         show(done, format, quiet=quiet)
     raise typer.Exit(done.exit)
 

@@ -40,16 +40,16 @@ def diff(
       2  an input could not be read or used, or verify could not answer
       3  torchlift itself failed
     """
-    from torchlift_convert.api import convert as converter
     from torchlift_convert.cli import verifier
     from torchlift_convert.cli.bugs import our_bugs
     from torchlift_convert.cli.comparison import compare, exit_code, verdict_of
+    from torchlift_convert.cli.conversion import real_converter
 
     arguments = script_arguments(ctx)
     if arguments and no_verify:
         raise typer.BadParameter("arguments for the scripts have no use when these do not run.", param_hint="--")
     with our_bugs(path):
-        seen = compare(path, after, target, converter)
+        seen = compare(path, after, target, real_converter)
         if seen.view is None:
             typer.echo(seen.failure, err=True)
             raise typer.Exit(seen.exit)
