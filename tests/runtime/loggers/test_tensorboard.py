@@ -1,0 +1,113 @@
+"""TensorBoardLogger against Lightning's, read with TensorBoard's own reader."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger as Oracle
+
+from torchlift.loggers import CSVLogger, TensorBoardLogger, default_logger
+
+
+def events(folder: str | Path) -> dict[str, Any]:
+    """Scalars by name, as (step, value), and the HParams sessions of the run in ``folder``."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read = EventAccumulator(str(folder)).Reload()
+    scalars = {tag: [(e.step, e.value) for e in read.Scalars(tag)] for tag in read.Tags()["scalars"]}
+    plugins = read.summary_metadata
+    return {"scalars": scalars, "hparams": sorted(tag for tag in plugins if tag.startswith("_hparams_"))}
+
+
+def test_a_run_writes_the_scalars_that_lightning_writes(harness: Any, kind: str, tmp_path: Path) -> None:
+    seen = []
+    for one in ("lightning", kind):
+        logger = harness.logger_class(one, "TensorBoardLogger")(tmp_path / one)
+        harness.run(one, logger, tmp_path / one, max_epochs=2)
+        folder = Path(logger.log_dir)
+        seen.append((events(folder), (folder / "hparams.yaml").read_text()))
+    assert seen[0] == seen[1]
+    assert {"train_loss", "val_loss", "epoch", "hp_metric"} <= seen[0][0]["scalars"].keys()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"name": None}, {"name": "x", "version": 4}, {"version": "v"}, {"sub_dir": "train"}, {"prefix": "p"}],
+    ids=str,
+)
+def test_folders_and_values_are_lightnings(tmp_path: Path, options: dict[str, Any]) -> None:
+    seen = []
+    for make in (Oracle, TensorBoardLogger):
+        root = tmp_path / make.__module__
+        logger = make(root, **options)
+        logger.log_metrics({"a": 1, "b": torch.tensor(0.5)}, step=3)
+        logger.log_hyperparams({"lr": 0.1, "net": {"width": [1, 2]}}, metrics={"final": 2.0})
+        logger.finalize("success")
+        names = ("name", "version", "root_dir", "log_dir", "save_dir", "sub_dir")
+        seen.append(
+            (
+                [str(getattr(logger, name)).replace(str(root), "") for name in names],
+                events(logger.log_dir),
+                Path(logger.log_dir, "hparams.yaml").read_text(),
+            )
+        )
+    assert seen[0] == seen[1]
+
+
+def test_without_a_default_metric_hyperparameters_leave_no_scalar(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, default_hp_metric=False)
+    logger.log_hyperparams({"lr": 0.1})
+    logger.finalize("success")
+    assert events(logger.log_dir) == {"scalars": {}, "hparams": []}
+    assert Path(logger.log_dir, "hparams.yaml").read_text() == "lr: 0.1\n"
+
+
+def test_several_numbers_make_one_chart(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    logger.log_metrics({"losses": {"d": 1.0, "g": 2.0}}, step=0)  # type: ignore[dict-item]
+    logger.finalize("success")
+    assert {p.name for p in Path(logger.log_dir).iterdir() if p.is_dir()} == {"losses_d", "losses_g"}
+
+
+def test_what_is_no_number_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot log 'name'"):
+        TensorBoardLogger(tmp_path).log_metrics({"name": object()}, step=0)
+
+
+def test_the_graph_is_recorded_when_asked_for(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, log_graph=True)
+    model = torch.nn.Linear(2, 1)
+    with pytest.warns(UserWarning, match="example_input_array"):
+        logger.log_graph(model)
+    model.example_input_array = torch.ones(1, 2)
+    logger.log_graph(model)
+    logger.finalize("success")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert EventAccumulator(logger.log_dir).Reload().Tags()["graph"]
+
+
+def test_the_default_logger_is_tensorboard_and_without_it_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(default_logger(str(tmp_path)), TensorBoardLogger)
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    assert default_logger(str(tmp_path)).version == 77
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "tensorboard" else find(name, *a))
+    assert isinstance(default_logger(str(tmp_path)), CSVLogger)
+    with pytest.raises(ModuleNotFoundError, match="pip install tensorboard, or use CSVLogger"):
+        TensorBoardLogger(tmp_path)
+
+
+def test_tensorboard_is_imported_only_when_something_is_written(tmp_path: Path) -> None:
+    code = (
+        "import sys; from torchlift.loggers import TensorBoardLogger as T\n"
+        f"T({str(tmp_path)!r}).version\n"
+        "assert not {'tensorboard', 'torch.utils.tensorboard', 'rich'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
