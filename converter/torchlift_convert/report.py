@@ -58,7 +58,9 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Verify's answer. ``sentence`` is its own last word; ``steps`` counts the optimizer steps that were compared."""
+    """Verify's answer. ``sentence`` is its own last word, 'exact over 71 steps, 71 losses, 6 printed lines' or what
+    differs first or why there is no answer; ``steps`` counts the optimizer steps that were compared.
+    """
 
     answer: Answer
     sentence: str
@@ -150,10 +152,11 @@ def proof_words(outcome: Outcome) -> str:
     proof, verdict = outcome.proof, outcome.verdict
     if proof is None:
         return f"DISPROVED by running both: {verdict.sentence if verdict else ''}"
-    if verdict is not None and verdict.answer is Answer.NO_ANSWER:
+    if verdict is None:
+        return f"{proof} ({PROOF_WORDS[proof]})"
+    if verdict.answer is Answer.NO_ANSWER:
         return f"{proof} (running both gave no answer: {verdict.sentence})"
-    over = f" over {counted(verdict.steps, 'step')}" if verdict is not None and verdict.steps is not None else ""
-    return f"{proof}{over} ({PROOF_WORDS[proof]})"
+    return verdict.sentence
 
 
 def became_lines(became: Sequence[Became]) -> list[str]:

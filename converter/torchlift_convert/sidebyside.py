@@ -51,7 +51,10 @@ class Row:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """The whole view: names, rows, the ledger's counts, what there is to tell, and verify's answer if it was asked."""
+    """The whole view: names, rows, the ledger's counts, what there is to tell, and verify's answer if it was asked.
+
+    ``counts`` is empty where there is no ledger, only two texts.
+    """
 
     before_name: str
     after_name: str
@@ -266,8 +269,8 @@ def side_by_side(
     after: tuple[str, str],
     fates: Sequence[Fate],
     diagnostics: Sequence[Diagnostic] = (),
-    verdict: Verdict | None = None,
 ) -> SideBySide:
-    """Build the view from (name, text) of both sides, the ledger, the diagnostics and verify's answer."""
-    rows = align(before[1], after[1], fates)
-    return SideBySide(before[0], after[0], rows, ledger(fates), tuple(diagnostics), verdict)
+    """Build the view from (name, text) of both sides, the ledger and the diagnostics; without a ledger from the texts."""
+    rows = align(before[1], after[1], fates or textual(before[1], after[1]))
+    counts = ledger(fates) if fates else {}
+    return SideBySide(before[0], after[0], rows, counts, tuple(diagnostics))

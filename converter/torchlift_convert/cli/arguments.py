@@ -10,6 +10,12 @@ from typer.core import TyperCommand
 SCRIPT_ARGUMENTS = "torchlift.script_arguments"
 ALL_ARGUMENTS = "torchlift.all_arguments"
 
+# The verifier's bounds, wherever a command runs it.
+Steps = int | None
+Timeout = float | None
+STEPS = typer.Option("--steps", min=1, metavar="N", help="Run and compare only the first N optimizer steps.")
+TIMEOUT = typer.Option("--timeout", min=0, metavar="S", help="Seconds that each run may take.")
+
 
 class WithScriptArguments(TyperCommand):
     """A command that takes ``... -- ARGS``: ARGS are set aside untouched, options among them included."""

@@ -9,7 +9,7 @@ from torchlift_convert.cli.conversion import Converter, Prover
 from torchlift_convert.cli.exits import EXIT_OF_STATUS, ExitCode
 from torchlift_convert.files import FileProblem, Source
 from torchlift_convert.report import Answer, Outcome, Verdict, failure_lines
-from torchlift_convert.sidebyside import SideBySide, carry_over, side_by_side, textual
+from torchlift_convert.sidebyside import SideBySide, carry_over, side_by_side
 from torchlift_convert.types import Fate, Options, Result, Status, Target
 
 IN_MEMORY = "converted in memory"
@@ -56,11 +56,11 @@ def compare(path: str, after_path: str | None, target: Target, converter: Conver
 
 
 def ledger_for(before: Source, given: Source | None, result: Result) -> tuple[Fate, ...]:
-    """The ledger of what is shown: the conversion's own, carried over to a file that was edited since."""
+    """The ledger of what is shown: the conversion's own, carried over to a file that was edited since; or none."""
     if given is None:
         return result.fates
     if result.code is None or result.status is not Status.CONVERTED:
-        return textual(before.text, given.text)
+        return ()
     generated = before.encode(result.code).decode(before.encoding)
     return result.fates if generated == given.text else carry_over(result.fates, generated, given.text)
 

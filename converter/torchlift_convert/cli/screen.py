@@ -163,6 +163,8 @@ def break_at(text: str, width: int) -> int:
 
 def legend(view: SideBySide) -> Text:
     """'K 20 kept   M 14 moved   ...   + generated', the ledger's sum and the key to the letters in one."""
+    if not view.counts:
+        return Text(f"{LETTERS[FateKind.KEPT]} in both files  {GENERATED} in the second only")
     line = Text(f"{counted(sum(view.counts.values()), 'statement')}: ")
     for kind, number in view.counts.items():
         if number:

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
+import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torchlift_convert.cli.exits import ExitCode
 from torchlift_convert.report import Answer, Verdict
 
-MODULE = "torchlift.verify"
-NEEDED = ("torch", "torchlift")
 ANSWERS: dict[int, Answer] = {ExitCode.DONE: Answer.EXACT, ExitCode.LEFT: Answer.DIFFERS}
 
-
-def missing() -> str:
-    """A sentence when the verifier cannot run in this interpreter, else ''. Imports nothing."""
-    absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if not absent:
-        return ""
-    return (
-        f"verify runs both scripts with {sys.executable}, which has no {' and no '.join(absent)}. "
-        f"Remedy: install it there, or run torchlift from the environment that trains."
-    )
+# As `python -m torchlift.verify`, but a torch that is missing or broken gets a sentence and exit code 2: the traceback
+# of a plain -m would end with 1, which means that the two scripts differ.
+BOOT = """
+import runpy, sys
+try:
+    import torch, torchlift
+except Exception as error:
+    print(f"error: verify runs both scripts with {sys.executable}, which cannot import torch and torchlift: {error}."
+          " Remedy: run torchlift from the environment that trains.")
+    sys.exit(2)
+runpy.run_module("torchlift.verify", run_name="__main__", alter_sys=True)
+"""
 
 
 def command(arguments: Sequence[str]) -> list[str]:
     """The verifier's command line. -P: a script's own random.py in this folder must not shadow the library's."""
-    return [sys.executable, "-P", "-m", MODULE, *arguments]
+    return [sys.executable, "-P", "-c", BOOT, *arguments]
 
 
 def pass_on(arguments: Sequence[str]) -> int:
@@ -44,24 +45,42 @@ def pass_on(arguments: Sequence[str]) -> int:
         return code if code >= 0 else ExitCode.UNUSABLE
 
 
-def prover(script_arguments: Sequence[str]) -> Callable[[Path, Path], Verdict]:
-    """What compares two scripts by running them with these arguments."""
-    return lambda before, after: compare(before, after, script_arguments)
+def prover(
+    script_arguments: Sequence[str], steps: int | None = None, timeout: float | None = None
+) -> Callable[[Path, Path], Verdict]:
+    """What compares two scripts by running them with these arguments, within these bounds."""
+    options = [f"--{name}={value}" for name, value in (("steps", steps), ("timeout", timeout)) if value is not None]
+    return lambda before, after: compare(before, after, options, script_arguments)
 
 
-def compare(before: Path, after: Path, script_arguments: Sequence[str]) -> Verdict:
-    """Run both scripts and report what was seen. Whatever the verifier says goes to standard error."""
-    if sentence := missing():
-        return Verdict(Answer.NO_ANSWER, sentence)
-    arguments = [str(before), str(after), *(["--", *script_arguments] if script_arguments else [])]
-    process = subprocess.Popen(
-        command(arguments), stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
-    )
+def compare(before: Path, after: Path, options: Sequence[str], script_arguments: Sequence[str]) -> Verdict:
+    """Run both scripts. What the verifier says goes to standard error; its verdict comes back through a file.
+
+    A verifier that writes no verdict has given no answer, however it ended.
+    """
+    with tempfile.TemporaryDirectory(prefix="torchlift-verdict-") as folder:
+        report = Path(folder, "verdict.json")
+        scripts = [os.path.abspath(before), os.path.abspath(after)]
+        code, said = overheard([*scripts, *options, f"--report={report}", "--", *script_arguments])
+        if not report.exists():
+            return Verdict(Answer.NO_ANSWER, said or f"the verifier ended with exit code {code} and said nothing")
+        verdict = json.loads(report.read_text(encoding="utf-8"))["verdict"]
+    answer = ANSWERS.get(verdict["exit_code"], Answer.NO_ANSWER)
+    return Verdict(answer, verdict["sentence"], verdict["counts"]["steps"])
+
+
+def overheard(arguments: Sequence[str]) -> tuple[int, str]:
+    """Run the verifier, repeating on standard error what it says as it says it; its exit code and its last line."""
     said = ""
-    assert process.stdout is not None
-    for line in process.stdout:
-        print(line, end="", file=sys.stderr, flush=True)
-        said = line.strip() or said
-    answer = ANSWERS.get(process.wait(), Answer.NO_ANSWER)
-    steps = re.search(r"(\d+) steps?\b", said)
-    return Verdict(answer, said, int(steps[1]) if steps and answer is Answer.EXACT else None)
+    with subprocess.Popen(
+        command(arguments), stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                print(line, end="", file=sys.stderr, flush=True)
+                said = line.strip() or said
+            return process.wait(), said
+        except KeyboardInterrupt:  # the terminal told the verifier as well: let it tidy up its own runs
+            process.wait()
+            raise

@@ -89,6 +89,8 @@ def test_a_result_written_by_hand_is_compared_with_what_cannot_be_converted(scri
     assert seen.exit is ExitCode.DONE
     assert seen.runnable
     assert [d.code for d in seen.view.diagnostics] == ["TL105"]
+    assert seen.view.counts == {}  # equal lines are no ledger
+    assert [row.fate is not None for row in seen.view.rows] == [True, False, False, False]
 
 
 def test_a_refusal_without_a_result_is_the_report(script: str) -> None:

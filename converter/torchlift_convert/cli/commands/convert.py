@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from torchlift_convert.cli.arguments import WithScriptArguments, script_arguments
+from torchlift_convert.cli.arguments import STEPS, TIMEOUT, Steps, Timeout, WithScriptArguments, script_arguments
 from torchlift_convert.types import Target
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def convert(
     verify: Annotated[
         bool, typer.Option("--verify", help="Then RUN both scripts (with the arguments after --) and compare them.")
     ] = False,
+    steps: Annotated[Steps, STEPS] = None,
+    timeout: Annotated[Timeout, TIMEOUT] = None,
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Replace an output file that says something else.")
     ] = False,
@@ -69,13 +71,13 @@ def convert(
     mode = choose_mode(path, output, in_place=in_place, diff=diff, check=check)
     if verify and (mode not in (Mode.WRITE, Mode.IN_PLACE) or path == STDIN):
         raise typer.BadParameter("needs a script in a folder and a result that is written.", param_hint="--verify")
-    if arguments and not verify:
-        raise typer.BadParameter("arguments for the script go with --verify, which runs it.", param_hint="--")
+    if not verify and (arguments or steps is not None or timeout is not None):
+        raise typer.BadParameter("go with --verify, which runs the script.", param_hint="--steps, --timeout and --")
     prove = None
     if verify:
         from torchlift_convert.cli import verifier
 
-        prove = verifier.prover(arguments)
+        prove = verifier.prover(arguments, steps, timeout)
     with our_bugs(path):
         done = run(Job(path, mode, output, force, target), real_converter, prove)
         show(done, format, quiet=quiet)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from torchlift_convert.cli.arguments import WithScriptArguments, script_arguments
+from torchlift_convert.cli.arguments import STEPS, TIMEOUT, Steps, Timeout, WithScriptArguments, script_arguments
 from torchlift_convert.types import Target
 
 
@@ -27,6 +27,8 @@ def diff(
         int | None, typer.Option(min=40, metavar="COLUMNS", help="How wide; default: the terminal's width.")
     ] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Do not run the scripts.")] = False,
+    steps: Annotated[Steps, STEPS] = None,
+    timeout: Annotated[Timeout, TIMEOUT] = None,
     target: Annotated[Target, typer.Option(help="The framework that the result imports.")] = Target.TORCHLIFT,
 ) -> None:
     """Show before and after side by side, each statement with its fate, then RUN both and say whether they are equal.
@@ -46,8 +48,8 @@ def diff(
     from torchlift_convert.cli.conversion import real_converter
 
     arguments = script_arguments(ctx)
-    if arguments and no_verify:
-        raise typer.BadParameter("arguments for the scripts have no use when these do not run.", param_hint="--")
+    if no_verify and (arguments or steps is not None or timeout is not None):
+        raise typer.BadParameter("have no use with --no-verify.", param_hint="--steps, --timeout and --")
     with our_bugs(path):
         seen = compare(path, after, target, real_converter)
         if seen.view is None:
@@ -61,6 +63,6 @@ def diff(
         screen.show(screen.rows(seen.view, console.width), console)
         verdict = None
         if seen.runnable and not no_verify:
-            verdict = verdict_of(seen, verifier.prover(arguments))
+            verdict = verdict_of(seen, verifier.prover(arguments, steps, timeout))
             screen.show(screen.verdict(verdict), console)
     raise typer.Exit(exit_code(seen, verdict))
