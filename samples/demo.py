@@ -36,14 +36,16 @@ def main() -> None:
     show("Convert", [TORCHLIFT, "convert", "train.py", "-o", "train_lightning.py"], folder)
     before = show("Before: plain PyTorch", [sys.executable, "train.py", *ARGUMENTS], folder)
     after = show("After: on the torchlift runtime", [sys.executable, "train_lightning.py", *ARGUMENTS], folder)
-    print("\nThe printed lines are " + ("the same." if before.stdout == after.stdout else "NOT the same."))
+    if before.stdout != after.stdout:
+        sys.exit(f"The two printed different lines; both scripts are in {folder}")
+    print("\nThe printed lines are the same.")
 
-    verdict = show("Verify", [TORCHLIFT, "verify", "train.py", "train_lightning.py", "--", *ARGUMENTS], folder)
-    report = folder / "report.txt"
-    report.write_text(verdict.stdout, encoding="utf-8")
+    report = folder / "report.json"
+    options = ["--report", str(report)]
+    show("Verify", [TORCHLIFT, "verify", "train.py", "train_lightning.py", *options, "--", *ARGUMENTS], folder)
 
-    print(f"\nReport:      {report}\nConverted:   {folder / 'train_lightning.py'}")
-    print(f"Statement by statement: torchlift diff {folder / 'train.py'}")
+    print(f"\nVerdict and both traces: {report}\nConverted script:        {folder / 'train_lightning.py'}")
+    print(f"Statement by statement:  torchlift diff {folder / 'train.py'}")
 
 
 if __name__ == "__main__":
