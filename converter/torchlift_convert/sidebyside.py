@@ -270,7 +270,7 @@ def side_by_side(
     fates: Sequence[Fate],
     diagnostics: Sequence[Diagnostic] = (),
 ) -> SideBySide:
-    """Build the view from (name, text) of both sides, the ledger and the diagnostics; without a ledger from the texts."""
+    """Build the view from (name, text) of both sides, the ledger and the diagnostics; no ledger: equal lines."""
     rows = align(before[1], after[1], fates or textual(before[1], after[1]))
     counts = ledger(fates) if fates else {}
     return SideBySide(before[0], after[0], rows, counts, tuple(diagnostics))
