@@ -9,9 +9,9 @@ import ast
 from dataclasses import dataclass, field
 
 from torchlift_convert.knowledge import BUILTINS, CLOCKS, QUIET, QUIET_METHODS, WRITING, listed
-from torchlift_convert.names import access, own_nodes
+from torchlift_convert.names import access, own_nodes, parameters
 from torchlift_convert.nest import nodes_of
-from torchlift_convert.program import Frame, Item, Program, Var, dotted, item_flow, reads_of
+from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, dotted, item_flow, reads_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Judge:
 
     program: Program
     _memo: dict[ast.AST, Effects] = field(default_factory=dict)
+    _changing: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.methods: dict[str, list[ast.FunctionDef]] = {}
@@ -149,15 +150,23 @@ class Judge:
     def _changed(self, node: ast.AST, frame: Frame) -> list[str]:
         """Names whose objects a node may change; of a call of the script's own function, those that it changes."""
         match node:
+            case ast.Expr(value=ast.Call(func=func)) if _only_reads(self.program.canonical(func, frame)):
+                return []
             case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=args, keywords=[])):
                 target = frame.function(name)
                 if target is not None and not any(isinstance(a, ast.Starred) for a in args):
-                    func, outer = target
-                    inner = Frame(func, outer)
-                    changed = {r for n in own_nodes(func) for r in self._changed(n, inner)}
-                    names = [a.arg for a in func.args.args]
+                    changed = self._changed_by(*target)
+                    names = [a.arg for a in target[0].args.args]
                     return [r for n, a in zip(names, args, strict=False) if n in changed and (r := _root(a))]
         return _changed_roots(node)
+
+    def _changed_by(self, func: FunctionNode, outer: Frame) -> frozenset[str]:
+        """Names inside a function whose objects its body may change."""
+        if func not in self._changing:
+            self._changing[func] = frozenset(parameters(func.args))  # a recursive call may change all of them
+            inner = Frame(func, outer)
+            self._changing[func] = frozenset(r for n in own_nodes(func) for r in self._changed(n, inner))
+        return self._changing[func]
 
     def commute(self, one: Item, other: Item) -> bool:
         """May two neighbouring statements change places?"""
@@ -182,12 +191,18 @@ def _library(name: str) -> Effects:
     return Effects(draws=True, unknown=(name,))
 
 
+def _only_reads(name: str | None) -> bool:
+    """A library call that changes nothing that it is given."""
+    return name is not None and (name == "print" or name.endswith(("seed", "seed_all")) or listed(name, WRITING))
+
+
 def _changed_roots(node: ast.AST) -> list[str]:
     """Names whose objects a node may change: stores into them, and bare calls on or with them."""
     match node:
         case ast.Expr(value=ast.Call(func=func, args=args, keywords=keywords)):
             parts = [func.value] if isinstance(func, ast.Attribute) else []
-            return [r for p in [*parts, *args, *(k.value for k in keywords)] if (r := _root(p))]
+            given = [a for a in [*args, *(k.value for k in keywords)] if isinstance(a, ast.Name)]
+            return [r for p in [*parts, *given] if (r := _root(p))]
         case ast.Attribute(value=value, ctx=ast.Store() | ast.Del()) | ast.Subscript(
             value=value, ctx=ast.Store() | ast.Del()
         ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torchlift_convert.effects import Judge
 from torchlift_convert.names import own_nodes
@@ -44,7 +44,7 @@ class Storage:
     pinned: frozenset[Var]
     bound: frozenset[Var]  # every variable that some region binds
     read_after: frozenset[Var]  # bound in the nest, read after it
-    exposed: frozenset[Var] = field(default=frozenset())
+    entering: frozenset[Var]  # bound in the nest, but read in it before that: the value from before the loops is needed
 
 
 def loop_variables(header: Header | None) -> frozenset[Var]:
@@ -109,7 +109,7 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
         pinned=pinned & bound,
         bound=bound,
         read_after=bound & after,
-        exposed=frozenset[Var]().union(*(f.exposed for f in flows.values())),
+        entering=bound & live_in[Region.EPOCH_START],
     )
 
 

@@ -1,0 +1,100 @@
+"""The plan of a conversion: every decision, before a tree is touched."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from torchlift_convert.nest import Nest
+from torchlift_convert.program import Program, Var
+from torchlift_convert.regions import Gone, Regions
+from torchlift_convert.roles import Roles
+from torchlift_convert.storage import Storage
+
+
+class Kind(StrEnum):
+    """How a value of the script reaches a generated class."""
+
+    HPARAM = "hparam"  # a number, a string, a container of these: save_hyperparameters()
+    OBJECT = "object"  # handed to the constructor and kept as an attribute
+
+
+@dataclass(frozen=True)
+class Param:
+    """A constructor parameter of a generated class. ``attr``: which attribute of a namespace, None for the variable."""
+
+    name: str
+    var: Var
+    attr: str | None
+    kind: Kind
+
+
+@dataclass(frozen=True, eq=False)
+class Loader:
+    """One loader of the DataModule. ``call`` is the DataLoader(...) that its method returns; None: setup keeps it."""
+
+    method: str
+    var: Var
+    stmt: ast.stmt
+    call: ast.expr | None
+
+
+@dataclass(frozen=True, eq=False)
+class DataPlan:
+    """The LightningDataModule. ``position``: the statement before the loops in front of which it is made."""
+
+    name: str
+    instance: str
+    params: tuple[Param, ...]
+    setup: tuple[ast.stmt, ...]
+    attributes: frozenset[Var]
+    loaders: tuple[Loader, ...]
+    position: int
+    by_hand: bool  # setup("fit") is called where the script made its data
+    tensors: tuple[Var, ...] = ()  # the whole set as one batch, when the script has no loader
+
+    def loader(self, var: Var) -> Loader | None:
+        return next((one for one in self.loaders if one.var == var), None)
+
+
+@dataclass(frozen=True, eq=False)
+class ModulePlan:
+    """The LightningModule. ``init``: statements moved into its constructor; ``passed``: modules handed to it."""
+
+    name: str
+    instance: str
+    params: tuple[Param, ...]
+    init: tuple[ast.stmt, ...]
+    modules: tuple[Var, ...]  # models and losses that are its attributes
+    passed: tuple[Var, ...]
+    state: tuple[Var, ...]  # variables made with a literal, initialised in the constructor
+    initial: tuple[Var, ...]  # variables whose value from before the loops is handed over
+    position: int
+    early_optimizers: bool  # optimizers are made in the constructor, because the script uses them before the loops
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything that the rewriter needs to know."""
+
+    program: Program
+    nest: Nest
+    roles: Roles
+    regions: Regions
+    storage: Storage
+    module: ModulePlan
+    data: DataPlan | None
+    config: tuple[ast.stmt, ...]
+    trainer: str
+    accelerator: str
+    max_epochs: str
+    epoch_name: str | None  # the property that counts as the script does, None when current_epoch does
+    epoch_start: str | None
+    names: dict[Var, str]  # attribute names of variables that live on the module
+    alias_before: tuple[Var, ...]  # moved variables that the script's remaining code reads by name before the loops
+    alias_after: tuple[Var, ...]
+    eval_after: tuple[Var, ...]  # models that the script's own loop left in evaluation mode
+    dropped: dict[ast.stmt, Gone] = field(default_factory=dict)
+    index_loader: bool = False  # the batches are the numbers of a range
+    lazy: bool = False  # the loader's iterator is made at the first batch

@@ -1,0 +1,126 @@
+"""What kind of value an expression has: a hyperparameter, an object, a number that may be logged."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from torchlift_convert.names import access
+from torchlift_convert.program import Frame, Program, Var, dotted
+from torchlift_convert.roles import Roles
+
+_NUMERIC_CALLS = frozenset("int float len round abs max min sum bool".split())
+_SCALAR_CALLS = _NUMERIC_CALLS | {"str", "torch.cuda.is_available", "torch.backends.mps.is_available", "os.path.join"}
+
+
+@dataclass(eq=False)
+class Values:
+    """Judges values by what they are made from."""
+
+    program: Program
+    roles: Roles
+
+    def scalar(self, expr: ast.expr | None, frame: Frame, depth: int = 0) -> bool:
+        """A number, a string, None, or a container of these: what save_hyperparameters() may hold."""
+        if expr is None or depth > 12:
+            return False
+        down = depth + 1
+        match expr:
+            case ast.Constant(value=value):
+                return not isinstance(value, bytes) and value is not ...
+            case ast.JoinedStr():
+                return True
+            case ast.UnaryOp(operand=operand):
+                return self.scalar(operand, frame, down)
+            case ast.BinOp(left=left, right=right):
+                return self.scalar(left, frame, down) and self.scalar(right, frame, down)
+            case ast.BoolOp(values=parts) | ast.Tuple(elts=parts) | ast.List(elts=parts):
+                return all(self.scalar(p, frame, down) for p in parts)
+            case ast.Compare(left=left, comparators=rest):
+                return all(self.scalar(p, frame, down) for p in [left, *rest])
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                return all(self.scalar(p, frame, down) for p in [test, body, orelse])
+            case ast.Attribute(value=ast.Name(id=name), attr=attr):
+                return self._option(frame.resolve(name), attr)
+            case ast.Name(id=name):
+                bound = frame.alias(name)
+                if bound is not None:
+                    return self.scalar(bound.expr, bound.frame, down)
+                return self.scalar_variable(frame.resolve(name), down)
+            case ast.Call(func=ast.Attribute(attr="item"), args=[]):
+                return True
+            case ast.Call(func=func):
+                return (self.program.canonical(func, frame) or "") in _SCALAR_CALLS
+        return False
+
+    def scalar_variable(self, var: Var, depth: int = 0) -> bool:
+        places = self.roles.definitions.get(var, [])
+        return bool(places) and all(self.scalar(p.value, p.frame, depth + 1) for p in places)
+
+    def _option(self, var: Var, attr: str) -> bool:
+        """An attribute of the parsed options, unless the script stores something else in it."""
+        if var not in self.roles.namespaces or var.frame is None:
+            return False
+        for node in ast.walk(self.program.script.tree):
+            match node:
+                case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=name), attr=stored)], value=value):
+                    if name == var.name and stored == attr and not self.scalar(value, var.frame, 1):
+                        return False
+        return True
+
+    def portable_scalar(self, var: Var) -> bool:
+        """A scalar that is made from options and constants alone, so that it can be handed to any class."""
+        if not self.scalar_variable(var):
+            return False
+        for place in self.roles.definitions.get(var, []):
+            assert place.value is not None
+            for name in access(place.value).reads:
+                other = place.frame.resolve(name)
+                if other == var or other.frame is None or other in self.roles.namespaces:
+                    continue
+                if other.name in self.program.imports or other.name in other.frame.functions:
+                    continue
+                if not self.portable_scalar(other):
+                    return False
+        return True
+
+    def number(self, expr: ast.expr | None, frame: Frame, depth: int = 0) -> bool:
+        """Surely a plain number, so that ``self.log`` takes it."""
+        if expr is None or depth > 12:
+            return False
+        down = depth + 1
+        match expr:
+            case ast.Constant(value=value):
+                return isinstance(value, (int, float)) and not isinstance(value, bool)
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+                return self.number(operand, frame, down)
+            case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.FloorDiv(), right=right):
+                return self.number(left, frame, down) and self.number(right, frame, down)
+            case ast.Name(id=name):
+                bound = frame.alias(name)
+                if bound is not None:
+                    return self.number(bound.expr, bound.frame, down)
+                return self.number_variable(frame.resolve(name), down)
+            case ast.Call(func=ast.Attribute(attr="item"), args=[]):
+                return True
+            case ast.Call(func=func, args=args):
+                name_of = self.program.canonical(func, frame)
+                return name_of in ("len", "int", "float") or (
+                    name_of in ("max", "min", "abs", "round") and all(self.number(a, frame, down) for a in args)
+                )
+            case ast.Attribute() if dotted(expr) is not None:
+                return False
+        return False
+
+    def number_variable(self, var: Var, depth: int = 0) -> bool:
+        """Is the variable bound to numbers only? Augmented assignments keep it one when what they add is one."""
+        places = self.roles.definitions.get(var, [])
+        if not places:
+            return False
+        for place in places:
+            if isinstance(place.stmt, ast.AugAssign):
+                if not self.number(place.stmt.value, place.frame, depth + 1):
+                    return False
+            elif not self.number(place.value, place.frame, depth + 1):
+                return False
+        return True
