@@ -13,7 +13,6 @@ from torchlift_convert.report import (
     KIND_WORDS,
     SECTIONS,
     Answer,
-    Verdict,
     counted,
     diagnostic_line,
     sorted_diagnostics,
@@ -184,6 +183,7 @@ def sentences(view: SideBySide) -> Iterator[Text]:
             yield from (Text(diagnostic_line(view.before_name, d)) for d in chosen)
 
 
-def verdict(verdict: Verdict) -> Iterator[Text]:
-    """Verify's answer."""
-    yield Text(f"verify: {verdict.sentence}", ANSWER_STYLES[verdict.answer])
+def verdict(view: SideBySide) -> Iterator[Text]:
+    """Verify's answer, if it was asked."""
+    if view.verdict is not None:
+        yield Text(f"verify: {view.verdict.sentence}", ANSWER_STYLES[view.verdict.answer])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -108,5 +109,7 @@ def test_letters_are_distinct_and_cover_every_fate() -> None:
 
 @pytest.mark.parametrize("answer", Answer)
 def test_the_verdict_is_the_last_word(answer: Answer) -> None:
-    (line,) = screen.verdict(Verdict(answer, "exact over 71 steps"))
-    assert line.plain == "verify: exact over 71 steps"
+    assert list(screen.verdict(VIEW)) == []
+    (line,) = screen.verdict(replace(VIEW, verdict=Verdict(answer, "what verify said")))
+    assert line.plain == "verify: what verify said"
+    assert line.style == screen.ANSWER_STYLES[answer]

@@ -107,7 +107,6 @@ def test_a_verifier_that_dies_has_given_no_answer(scripts: Path, monkeypatch: py
 
 def test_a_module_beside_the_scripts_does_not_shadow_the_librarys(scripts: Path) -> None:
     (scripts / "random.py").write_text("raise RuntimeError('the wrong random')\n")
-    done = torchlift(
-        "verify", "--help", cwd=scripts, PYTHONSAFEPATH="1"
-    )  # for the command itself, started with -m here
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(verifier.command(["--help"]), cwd=scripts, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -42,6 +42,8 @@ def diff(
       2  an input could not be read or used, or verify could not answer
       3  torchlift itself failed
     """
+    from dataclasses import replace
+
     from torchlift_convert.cli import verifier
     from torchlift_convert.cli.bugs import our_bugs
     from torchlift_convert.cli.comparison import compare, exit_code, verdict_of
@@ -64,5 +66,5 @@ def diff(
         verdict = None
         if seen.runnable and not no_verify:
             verdict = verdict_of(seen, verifier.prover(arguments, steps, timeout))
-            screen.show(screen.verdict(verdict), console)
+            screen.show(screen.verdict(replace(seen.view, verdict=verdict)), console)
     raise typer.Exit(exit_code(seen, verdict))
