@@ -164,6 +164,20 @@ def reason(error: Exception) -> str:
     return text[:1].lower() + text[1:]
 
 
+def content(path: Path) -> bytes | None:
+    """What a file holds, None when there is none.
+
+    Raises:
+        FileProblem: it is there and cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FileProblem(str(path), f"cannot be read: {reason(error)}.") from None
+
+
 def default_output(path: Path) -> Path:
     """``train.py`` becomes ``train_lightning.py`` beside it."""
     return path.with_name(f"{path.stem}_lightning{path.suffix or '.py'}")

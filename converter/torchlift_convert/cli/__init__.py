@@ -13,10 +13,12 @@ from typing import Annotated
 import typer
 
 from torchlift_convert.cli import commands
+from torchlift_convert.cli.arguments import SwiftGroup
 
 # rich_markup_mode=None keeps rich out of --help and of usage errors: importing it costs more than parsing a script.
 app = typer.Typer(
     name="torchlift",
+    cls=SwiftGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

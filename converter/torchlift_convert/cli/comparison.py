@@ -39,13 +39,13 @@ def compare(path: str, after_path: str | None, target: Target, converter: Conver
     try:
         before = files.read_source(path)
         given = None if after_path is None else files.read_source(after_path)
+        result = converter(before.data, Options(target=target, filename=before.name))
+        after = given
+        if given is None and result.code is not None:
+            after = files.as_source(IN_MEMORY, None, before.encode(result.code))
     except FileProblem as problem:
         return Seen(None, ExitCode.UNUSABLE, str(problem))
-    result = converter(before.data, Options(target=target, filename=before.name))
     outcome = Outcome(before.name, target, result)
-    after = given
-    if given is None and result.code is not None:
-        after = files.as_source(IN_MEMORY, None, before.encode(result.code))
     if after is None and not result.fates:
         return Seen(None, EXIT_OF_STATUS[result.status], "\n".join(failure_lines(outcome)))
     fates = ledger_for(before, given, result)

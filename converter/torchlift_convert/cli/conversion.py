@@ -112,16 +112,16 @@ def write_output(
     job: Job, outcome: Outcome, source: Source, output: Path, data: bytes, prove: Prover | None
 ) -> Outcome:
     """Write the new file, then prove it: it may be looked at even when the two differ."""
-    up_to_date = output.exists() and output.read_bytes() == data
-    if not up_to_date:
-        if output.exists() and not job.force:
+    there = files.content(output)
+    if there != data:
+        if there is not None and not job.force:
             raise FileProblem(
                 str(output),
                 "the file exists and says something else; it stays as it is.",
                 remedy="add --force to replace it, or name another file with -o.",
             )
         files.write_file(output, data, like=source.path, replace=job.force)
-    outcome = replace(outcome, output=str(output), written=not up_to_date)
+    outcome = replace(outcome, output=str(output), written=there != data)
     if prove is not None and source.path is not None:
         outcome = replace(outcome, verdict=prove(source.path, output))
     return outcome

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from torchlift_convert.cli.arguments import SwiftCommand
+
 if TYPE_CHECKING:
     from torchlift_templates import RenderResult
 
@@ -15,7 +17,7 @@ DEFAULT_TEMPLATE = "image-classification"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("scaffold", short_help="Start a new project from a template.")(scaffold)
+    app.command("scaffold", cls=SwiftCommand, short_help="Start a new project from a template.")(scaffold)
 
 
 def scaffold(
