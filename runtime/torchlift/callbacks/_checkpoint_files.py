@@ -41,10 +41,9 @@ class CheckpointFiles(Checkpoint):
         enable_version_counter: bool,
         save_weights_only: bool,
     ) -> None:
-        local = dirpath is not None and is_local(dirpath)
-        self.dirpath: str | None = (
-            os.path.realpath(os.path.expanduser(dirpath)) if dirpath and local else dirpath and os.fspath(dirpath)
-        )
+        path = os.fspath(dirpath) if dirpath else None
+        local = path is not None and is_local(path)
+        self.dirpath = os.path.realpath(os.path.expanduser(path)) if path and local else path
         self.filename = filename
         self.auto_insert_metric_name = auto_insert_metric_name
         self.save_weights_only = save_weights_only

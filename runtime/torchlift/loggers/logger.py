@@ -137,7 +137,7 @@ def rank_zero_experiment(function: Callable[[Any], Any]) -> Callable[[Any], Any]
     return experiment
 
 
-def as_dict(params: dict[str, Any] | Namespace | None) -> dict[str, Any]:
+def as_dict(params: Mapping[str, Any] | Namespace | None) -> dict[str, Any]:
     """Hyperparameters as a dictionary of their own."""
     return dict(vars(params) if isinstance(params, Namespace) else params or {})
 

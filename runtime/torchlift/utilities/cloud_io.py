@@ -21,7 +21,7 @@ def get_filesystem(path: str | os.PathLike[str]) -> Any:
     Raises:
         ImportError: the URL's scheme needs a package (``s3fs``, ``gcsfs``, ...) that is not installed; it is named.
     """
-    from fsspec.core import url_to_fs
+    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
     return url_to_fs(os.fspath(path))[0]
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm as OracleTqdm
 
 from torchlift.callbacks import RichProgressBar, RichProgressBarTheme, Tqdm, TQDMProgressBar
-from torchlift.callbacks.progress import _meter, default_progress_bar, rich_progress
+from torchlift.callbacks.progress import _meter, rich_progress
 
 
 class Terminal(io.StringIO):
@@ -119,7 +119,7 @@ def test_one_line_shows_the_epoch_and_its_metrics(
 def test_metrics_are_read_only_when_the_line_is_drawn(
     open_terminal: Callable[..., Terminal], clock: SimpleNamespace
 ) -> None:
-    terminal = open_terminal()
+    open_terminal()
     run, bar = Run(), RichProgressBar(refresh_rate=10)
     begin(bar, run)
     batches(bar, run, 0, 1000)
@@ -311,7 +311,3 @@ def test_metrics_beside_the_bar_are_lightnings(harness: Any, kind: str, tmp_path
         harness.run(one, [bar], tmp_path, module_options=options, max_epochs=2, enable_progress_bar=True)
         results.append(seen)
     assert results[0] == results[1] and "loss" in results[0][0][0]
-
-
-def test_the_default_bar_is_rich() -> None:
-    assert isinstance(default_progress_bar(), RichProgressBar)

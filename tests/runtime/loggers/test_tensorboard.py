@@ -12,7 +12,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger as Oracle
 
-from torchlift.loggers import CSVLogger, TensorBoardLogger, default_logger
+from torchlift.loggers import TensorBoardLogger
 
 
 def events(folder: str | Path) -> dict[str, Any]:
@@ -93,13 +93,8 @@ def test_the_graph_is_recorded_when_asked_for(tmp_path: Path) -> None:
     assert EventAccumulator(logger.log_dir).Reload().Tags()["graph"]
 
 
-def test_the_default_logger_is_tensorboard_and_without_it_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(default_logger(str(tmp_path)), TensorBoardLogger)
-    monkeypatch.setenv("SLURM_JOB_ID", "77")
-    assert default_logger(str(tmp_path)).version == 77
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "tensorboard" else find(name, *a))
-    assert isinstance(default_logger(str(tmp_path)), CSVLogger)
+def test_a_missing_tensorboard_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
     with pytest.raises(ModuleNotFoundError, match="pip install tensorboard, or use CSVLogger"):
         TensorBoardLogger(tmp_path)
 

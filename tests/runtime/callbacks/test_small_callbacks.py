@@ -1,0 +1,198 @@
+"""The callbacks of a few lines each."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import lightning.pytorch.callbacks as theirs
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import torchlift.callbacks as ours
+from torchlift.utilities.exceptions import MisconfigurationException
+
+# -- Callback --------------------------------------------------------------------------------------------------------
+
+
+def test_the_base_class_has_every_hook_of_lightnings_with_its_arguments() -> None:
+    for name, function in vars(theirs.Callback).items():
+        if (name.startswith("_") and name != "_generate_state_key") or name == "_legacy_state_key":
+            continue
+        own = inspect.getattr_static(ours.Callback, name)
+        if isinstance(function, property):
+            assert isinstance(own, property)
+        else:
+            expected, found = (list(inspect.signature(f).parameters.values()) for f in (function, own))
+            assert [(p.name, p.kind, p.default) for p in expected] == [(p.name, p.kind, p.default) for p in found]
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b"]), st.none() | st.integers() | st.text()))
+def test_state_keys_are_lightnings(arguments: dict[str, Any]) -> None:
+    class Mine:
+        pass
+
+    keys = [type("Mine", (base,), {})()._generate_state_key(**arguments) for base in (theirs.Callback, ours.Callback)]
+    assert keys[0] == keys[1]
+    assert ours.Callback().state_key == theirs.Callback().state_key
+
+
+# -- GradientAccumulationScheduler -----------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.integers(0, 9), st.integers(1, 9), min_size=1), st.integers(0, 12))
+def test_the_number_of_batches_is_lightnings(scheduling: dict[int, int], epoch: int) -> None:
+    expected = theirs.GradientAccumulationScheduler(dict(scheduling)).get_accumulate_grad_batches(epoch)
+    assert ours.GradientAccumulationScheduler(scheduling).get_accumulate_grad_batches(epoch) == expected
+
+
+def test_a_run_accumulates_by_epoch(harness: Any, kind: str, tmp_path: Path) -> None:
+    steps = []
+    for one in ("lightning", kind):
+        scheduler = harness.callback_class(one, "GradientAccumulationScheduler")({1: 2, 2: 4})
+        trained = harness.run(one, [scheduler], tmp_path, max_epochs=4, module_options={"validates": False})
+        weight = trained.lightning_module.layer.weight.item()
+        steps.append((trained.global_step, weight))
+    assert steps[0] == steps[1] and steps[0][0] == 4 + 2 + 1 + 1
+
+
+@pytest.mark.parametrize("scheduling", [{}, {-1: 2}, {0: 0}, {"a": 1}], ids=str)
+def test_schedules_without_meaning_are_refused(scheduling: Any) -> None:
+    with pytest.raises((TypeError, MisconfigurationException)):
+        ours.GradientAccumulationScheduler(scheduling)
+
+
+def test_accumulating_twice_is_refused(harness: Any, kind: str, tmp_path: Path) -> None:
+    scheduler = harness.callback_class(kind, "GradientAccumulationScheduler")({0: 2})
+    with pytest.raises(ValueError, match="both say how to accumulate"):
+        harness.run(kind, [scheduler], tmp_path, max_epochs=1, accumulate_grad_batches=2)
+
+
+# -- LambdaCallback --------------------------------------------------------------------------------------------------
+
+
+def test_functions_are_called_at_their_moments(harness: Any, kind: str, tmp_path: Path) -> None:
+    calls: list[Any] = []
+    callback = harness.callback_class(kind, "LambdaCallback")(
+        on_train_start=lambda trainer, module: calls.append("start"),
+        on_train_batch_end=lambda trainer, module, outputs, batch, index: calls.append(index),
+        setup=lambda trainer, module, stage: calls.append(str(getattr(stage, "value", stage))),
+        on_fit_end=None,
+    )
+    harness.run(kind, [callback], tmp_path, max_epochs=1)
+    assert calls == ["fit", "start", 0, 1, 2, 3]
+
+
+def test_every_hook_of_lightnings_can_be_given_and_no_other() -> None:
+    names = set(inspect.signature(theirs.LambdaCallback.__init__).parameters) - {"self"}
+    assert all(getattr(ours.LambdaCallback(**{name: print}), name) is print for name in names)
+    with pytest.raises(MisconfigurationException, match="no hook 'on_train_stop'"):
+        ours.LambdaCallback(on_train_stop=print)
+
+
+# -- OnExceptionCheckpoint -------------------------------------------------------------------------------------------
+
+
+def test_a_failed_run_leaves_a_checkpoint_and_a_good_one_none(harness: Any, kind: str, tmp_path: Path) -> None:
+    callback = harness.callback_class(kind, "OnExceptionCheckpoint")(tmp_path)
+    with pytest.raises(IndexError):
+        harness.run(kind, [callback], tmp_path, {"loss": [1.0]}, max_epochs=2, enable_checkpointing=True)
+    state = torch.load(tmp_path / "on_exception.ckpt", weights_only=True)
+    assert state["global_step"] == 8
+    harness.run(kind, [callback], tmp_path, {"loss": [1.0]}, max_epochs=1, enable_checkpointing=True)
+    assert not (tmp_path / "on_exception.ckpt").exists()
+    with pytest.raises(ValueError, match="needs a filename"):
+        ours.OnExceptionCheckpoint(tmp_path, "")
+
+
+# -- BasePredictionWriter --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", ["batch", "epoch", "batch_and_epoch"])
+def test_predictions_are_handed_over(harness: Any, kind: str, tmp_path: Path, interval: str) -> None:
+    written = []
+    for one in ("lightning", kind):
+        seen: list[Any] = []
+
+        class Writer(harness.callback_class(one, "BasePredictionWriter")):  # type: ignore[misc]
+            def write_on_batch_end(self, trainer: Any, module: Any, prediction: Any, *rest: Any) -> None:
+                _indices, batch, batch_idx, dataloader_idx = rest
+                self.seen.append((prediction, batch, batch_idx, dataloader_idx))
+
+            def write_on_epoch_end(self, trainer: Any, module: Any, predictions: Any, batch_indices: Any) -> None:
+                self.seen.append(list(predictions))
+
+        lightning = harness.runtime(one)
+
+        class Module(lightning.LightningModule):  # type: ignore[misc,name-defined]
+            def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
+                return batch.item() * 10
+
+        writer = Writer(interval)
+        writer.seen = seen
+        trainer = lightning.Trainer(
+            accelerator="cpu", logger=False, callbacks=[writer], enable_progress_bar=False, default_root_dir=tmp_path
+        )
+        trainer.predict(Module(), torch.utils.data.DataLoader([1, 2, 3]))
+        written.append(seen)
+    assert written[0] == written[1] != []
+
+
+def test_an_interval_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(MisconfigurationException, match="batch, epoch, batch_and_epoch"):
+        ours.BasePredictionWriter("step")  # type: ignore[arg-type]
+
+
+# -- DeviceStatsMonitor ----------------------------------------------------------------------------------------------
+
+
+def logged_names(harness: Any, kind: str, tmp_path: Path, monitor: Any, **trainer: Any) -> Any:
+    from lightning.pytorch.loggers import CSVLogger
+
+    from torchlift.loggers import CSVLogger as Ours
+
+    logger = (Ours if kind == "torchlift" else CSVLogger)(tmp_path / kind)
+    harness.run(kind, [monitor], tmp_path, max_epochs=1, logger=logger, **trainer)
+    rows = Path(logger.log_dir, "metrics.csv").read_text().splitlines()
+    return rows[0].split(","), len(rows)
+
+
+def test_the_processors_figures_are_logged_as_lightning_does(
+    harness: Any, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # psutil is an optional package: in its place stands one that gives the same figure each time
+    psutil = ModuleType("psutil")
+    psutil.cpu_percent = lambda: 12.5  # type: ignore[attr-defined]
+    psutil.virtual_memory = psutil.swap_memory = lambda: SimpleNamespace(percent=50.0)  # type: ignore[attr-defined]
+    psutil.__spec__ = __import__("importlib.machinery").machinery.ModuleSpec("psutil", None)
+    monkeypatch.setitem(sys.modules, "psutil", psutil)
+    from lightning.pytorch.accelerators import cpu
+    from lightning.pytorch.callbacks import device_stats_monitor
+
+    monkeypatch.setattr(cpu, "_PSUTIL_AVAILABLE", True)
+    monkeypatch.setattr(device_stats_monitor, "_PSUTIL_AVAILABLE", True)
+    seen = []
+    for one in ("lightning", kind):
+        monitor = harness.callback_class(one, "DeviceStatsMonitor")()
+        seen.append(logged_names(harness, one, tmp_path, monitor, log_every_n_steps=2))
+    assert seen[0] == seen[1]
+    assert "DeviceStatsMonitor.on_train_batch_end/cpu_percent" in seen[0][0]
+
+
+def test_what_device_stats_need_is_said(
+    harness: Any, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(MisconfigurationException, match="the Trainer has no logger"):
+        harness.run(kind, [harness.callback_class(kind, "DeviceStatsMonitor")()], tmp_path, max_epochs=1)
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    find = ours.device_stats_monitor.importlib.util.find_spec
+    monkeypatch.setattr(
+        ours.device_stats_monitor.importlib.util, "find_spec", lambda n, *a: None if n == "psutil" else find(n, *a)
+    )
+    with pytest.raises(ModuleNotFoundError, match="pip install psutil"):
+        logged_names(harness, kind, tmp_path, harness.callback_class(kind, "DeviceStatsMonitor")())
