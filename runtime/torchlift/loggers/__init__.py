@@ -7,6 +7,7 @@ from torchlift.utilities.lazy import lazy_exports
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__; a test compares it with the files
     from torchlift.loggers.csv_logs import CSVLogger as CSVLogger
     from torchlift.loggers.csv_logs import ExperimentWriter as ExperimentWriter
+    from torchlift.loggers.default import default_logger as default_logger
     from torchlift.loggers.logger import DummyExperiment as DummyExperiment
     from torchlift.loggers.logger import DummyLogger as DummyLogger
     from torchlift.loggers.logger import Logger as Logger

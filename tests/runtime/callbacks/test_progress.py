@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 import sys
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm as OracleTqdm
 
 from torchlift.callbacks import RichProgressBar, RichProgressBarTheme, Tqdm, TQDMProgressBar
-from torchlift.callbacks.progress import _meter, rich_progress
+from torchlift.callbacks.progress import _meter, default_progress_bar, rich_progress
 
 
 class Terminal(io.StringIO):
@@ -311,3 +312,9 @@ def test_metrics_beside_the_bar_are_lightnings(harness: Any, kind: str, tmp_path
         harness.run(one, [bar], tmp_path, module_options=options, max_epochs=2, enable_progress_bar=True)
         results.append(seen)
     assert results[0] == results[1] and "loss" in results[0][0][0]
+
+
+def test_the_default_bar_is_rich_and_without_it_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(default_progress_bar(), RichProgressBar)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
+    assert isinstance(default_progress_bar(), TQDMProgressBar)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger as Oracle
 
-from torchlift.loggers import TensorBoardLogger
+from torchlift.loggers import CSVLogger, TensorBoardLogger, default_logger
 
 
 def events(folder: str | Path) -> dict[str, Any]:
@@ -93,15 +93,20 @@ def test_the_graph_is_recorded_when_asked_for(tmp_path: Path) -> None:
     assert EventAccumulator(logger.log_dir).Reload().Tags()["graph"]
 
 
-def test_a_missing_tensorboard_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
+def test_the_default_logger_is_tensorboard_or_else_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(default_logger(str(tmp_path)), TensorBoardLogger)
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    assert default_logger(str(tmp_path)).version == 77
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "tensorboard" else find(name, *a))
+    assert isinstance(default_logger(str(tmp_path)), CSVLogger)
     with pytest.raises(ModuleNotFoundError, match="pip install tensorboard, or use CSVLogger"):
         TensorBoardLogger(tmp_path)
 
 
 def test_tensorboard_is_imported_only_when_something_is_written(tmp_path: Path) -> None:
     code = (
-        "import sys; from torchlift.loggers import TensorBoardLogger as T\n"
+        "import sys; from torchlift.loggers import CSVLogger, TensorBoardLogger, default_logger as T\n"
         f"T({str(tmp_path)!r}).version\n"
         "assert not {'tensorboard', 'torch.utils.tensorboard', 'rich'} & sys.modules.keys()\n"
     )
