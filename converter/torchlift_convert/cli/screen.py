@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 
@@ -41,6 +43,13 @@ ANSWER_STYLES = {Answer.EXACT: "bold green", Answer.DIFFERS: "bold red", Answer.
 NARROWEST = 40
 TAB = 4
 Cell = list[Text]
+
+
+def console(width: int | None) -> Console:
+    """Standard output, as wide as asked for or as the terminal is; what its encoding lacks becomes a question mark."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Console(width=width)
 
 
 def show(lines: Iterable[Text], console: Console) -> None:

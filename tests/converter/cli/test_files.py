@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -204,6 +206,24 @@ def test_a_write_that_breaks_off_leaves_the_old_file(
     assert snapshot() == before
     if isinstance(error, OSError):
         assert "no space left on device" in str(caught.value)
+
+
+@pytest.mark.parametrize("moment", ["fsync", "chmod", "replace"])
+def test_a_process_that_is_killed_while_it_writes_leaves_the_old_file(moment: str, tmp_path: Path) -> None:
+    path = tmp_path / "there.py"
+    path.write_text("old")
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from torchlift_convert import files\n"
+        f"os.{moment} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "files.write_file(pathlib.Path(sys.argv[1]), b'new', replace=True)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    files.write_file(path, b"new", replace=True)  # what the killed one left behind is in nobody's way
+    assert path.read_text() == "new"
 
 
 def test_a_file_system_without_hard_links(tmp_path: Path, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from dataclasses import replace
 
 import pytest
@@ -113,3 +114,11 @@ def test_the_verdict_is_the_last_word(answer: Answer) -> None:
     (line,) = screen.verdict(replace(VIEW, verdict=Verdict(answer, "what verify said")))
     assert line.plain == "verify: what verify said"
     assert line.style == screen.ANSWER_STYLES[answer]
+
+
+def test_a_terminal_without_unicode_gets_question_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    screen.show(screen.rows(VIEW, 80), screen.console(80))
+    sys.stdout.flush()
+    assert b'.float(), "??????")' in raw.getvalue()

@@ -57,11 +57,9 @@ def diff(
         if seen.view is None:
             typer.echo(seen.failure, err=True)
             raise typer.Exit(seen.exit)
-        from rich.console import Console
-
         from torchlift_convert.cli import screen
 
-        console = Console(width=width)
+        console = screen.console(width)
         screen.show(screen.rows(seen.view, console.width), console)
         verdict = None
         if seen.runnable and not no_verify:
