@@ -1,0 +1,148 @@
+"""What a checkpoint holds, and how it is restored. Keys and their contents are Lightning's, in both directions."""
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torchlift.hooks import call_callbacks, call_module
+from torchlift.states import TrainerFn
+from torchlift.utilities.exceptions import MisconfigurationException
+from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
+
+if TYPE_CHECKING:
+    from torchlift.run import Run
+    from torchlift.trainer import Trainer
+
+LIGHTNING_VERSION = "2.6.6"
+"""The version of Lightning whose checkpoints these are; it decides which migrations Lightning applies on loading."""
+
+
+def dump(trainer: "Trainer", weights_only: bool = False) -> dict[str, Any]:
+    """The state of the run as a dictionary that ``torch.load(weights_only=True)`` can read.
+
+    Args:
+        trainer: its run is dumped.
+        weights_only: leave out callbacks, optimizers, schedulers and the gradient scaler.
+    """
+    module, datamodule, precision = trainer.lightning_module, trainer.datamodule, trainer.precision_plugin
+    contents: dict[str, Any] = {
+        "epoch": trainer.current_epoch,
+        "global_step": trainer.global_step,
+        "pytorch-lightning_version": LIGHTNING_VERSION,
+        "state_dict": module.state_dict(),
+        "loops": _loops(trainer),
+    }
+    if not weights_only:
+        states = {callback.state_key: callback.state_dict() for callback in trainer.callbacks}
+        contents["callbacks"] = {key: state for key, state in states.items() if state}
+        contents["optimizer_states"] = [optimizer.state_dict() for optimizer in trainer.optimizers]
+        contents["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
+        if scaling := precision.state_dict():
+            contents[type(precision).__qualname__] = scaling
+    for holder in (module, datamodule):
+        if holder is not None and holder.hparams:
+            if hasattr(holder, "_hparams_name"):
+                contents[holder.CHECKPOINT_HYPER_PARAMS_NAME] = holder._hparams_name
+            contents[holder.CHECKPOINT_HYPER_PARAMS_KEY] = dict(holder.hparams)
+    if datamodule is not None and (state := datamodule.state_dict()):
+        contents[type(datamodule).__qualname__] = state
+    if not weights_only:
+        call_callbacks(trainer, "on_save_checkpoint", contents)
+    call_module(trainer, "on_save_checkpoint", contents)
+    return contents
+
+
+def _loops(trainer: "Trainer") -> dict[str, Any]:
+    return {
+        "fit_loop": trainer.fit_loop.state_dict(),
+        "validate_loop": trainer.validate_loop.state_dict(""),
+        "test_loop": trainer.test_loop.state_dict(""),
+        "predict_loop": trainer.predict_loop.state_dict(""),
+    }
+
+
+def read(trainer: "Trainer", path: str | Path | None, weights_only: bool | None) -> dict[str, Any]:
+    """The checkpoint at `path`; empty when there is none to restore.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``checkpoint_io.load``.
+    """
+    trainer._ckpt_path = path
+    if not path:
+        return {}
+    rank_zero_info(f"Restoring states from the checkpoint path at {path}")
+    contents = trainer.strategy.load_checkpoint(path, weights_only=weights_only)
+    if "state_dict" not in contents:
+        raise ValueError(
+            f"The file {path} is not a checkpoint of a Trainer: it has no key 'state_dict'. Its keys are:"
+            f" {', '.join(map(str, list(contents)[:8]))}"
+        )
+    return contents
+
+
+def restore_modules_and_callbacks(trainer: "Trainer", contents: dict[str, Any]) -> None:
+    """The module's weights, the data module's state and the callbacks' states."""
+    if not contents:
+        return
+    module, datamodule = trainer.lightning_module, trainer.datamodule
+    call_module(trainer, "on_load_checkpoint", contents)
+    module.load_state_dict(contents["state_dict"], strict=module.strict_loading)
+    if datamodule is not None and type(datamodule).__qualname__ in contents:
+        datamodule.load_state_dict(contents[type(datamodule).__qualname__])
+    states = contents.get("callbacks")
+    if states is None:
+        return
+    if missing := states.keys() - {callback.state_key for callback in trainer.callbacks}:
+        rank_zero_warn(
+            "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided during"
+            f" `Trainer` instantiation. Please add the following callbacks: {list(missing)}."
+        )
+    call_callbacks(trainer, "on_load_checkpoint", contents)
+    for callback in trainer.callbacks:
+        if state := states.get(callback.state_key):
+            callback.load_state_dict(copy.deepcopy(state))
+
+
+def restore_training_state(run: "Run", contents: dict[str, Any]) -> None:
+    """The gradient scaler, how far the loops had come, the optimizers and the schedulers.
+
+    Raises:
+        KeyError: the checkpoint holds weights only.
+        MisconfigurationException: it is further than ``max_epochs``.
+    """
+    from torchlift import resume
+
+    if not contents:
+        return
+    trainer, precision, fn = run.trainer, run.precision, run.trainer.state.fn
+    if type(precision).__qualname__ in contents:
+        precision.load_state_dict(contents[type(precision).__qualname__])
+    loops = contents.get("loops")
+    if loops is not None:
+        if fn == TrainerFn.FITTING:
+            run.fit.load_state_dict(loops["fit_loop"])
+            resume.after_loading(run)
+        elif fn == TrainerFn.PREDICTING:
+            trainer.predict_loop.load_state_dict(loops["predict_loop"], "")
+        else:
+            assert fn is not None
+            trainer._evaluation_state.load_state_dict(loops[f"{fn.value}_loop"], "")
+    if fn != TrainerFn.FITTING:
+        rank_zero_info(f"Loaded model weights from the checkpoint at {trainer.ckpt_path}")
+        return
+    if trainer.max_epochs not in (-1, None) and trainer.current_epoch > (trainer.max_epochs or 0):
+        raise MisconfigurationException(
+            f"You restored a checkpoint with current_epoch={trainer.current_epoch}, but you have set"
+            f" Trainer(max_epochs={trainer.max_epochs})."
+        )
+    for key, what in (("optimizer_states", "optimizer"), ("lr_schedulers", "learning rate scheduler")):
+        if key not in contents:
+            raise KeyError(
+                f"Trying to restore {what} state but checkpoint contains only the model. This is probably due to"
+                " `ModelCheckpoint.save_weights_only` being set to `True`."
+            )
+    for optimizer, state in zip(trainer.optimizers, contents["optimizer_states"]):
+        optimizer.load_state_dict(state)
+    for config, state in zip(trainer.lr_scheduler_configs, contents["lr_schedulers"]):
+        config.scheduler.load_state_dict(state)
+    rank_zero_info(f"Restored all states from the checkpoint at {trainer.ckpt_path}")

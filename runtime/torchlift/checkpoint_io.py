@@ -1,0 +1,84 @@
+"""Checkpoint files: written so that a kill at any moment leaves the old file or the new one, and read with care."""
+
+import contextlib
+import os
+import pickle
+import re
+import secrets
+import shutil
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+
+def save(checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Write `checkpoint` at `path`, whole or not at all, and on the disk when this returns.
+
+    The bytes go to a temporary file in the same folder, reach the disk (fsync), and take the name in one step; then
+    the folder's entry reaches the disk too. Missing folders are made.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; the old file is untouched.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not every file system lets a folder be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def load(source: str | Path | IO[bytes], map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Args:
+        source: a path or an open file.
+        map_location: as in ``torch.load``.
+        weights_only: ``None`` and ``True`` read tensors and plain containers only, so that a file from a stranger
+            runs no code; ``False`` reads everything.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a whole checkpoint, or holds an object that only ``weights_only=False`` reads.
+    """
+    if isinstance(source, (str, Path)) and not os.path.isfile(source):
+        raise FileNotFoundError(f"Checkpoint file not found: {source}")
+    try:
+        return torch.load(source, map_location=map_location, weights_only=weights_only is not False)
+    except pickle.UnpicklingError as error:
+        if weights_only is not False and (found := re.search(r"GLOBAL (\S+) was not an allowed", str(error))):
+            raise ValueError(
+                f"The checkpoint {source} holds an object of `{found[1]}`, which is not read by default, because"
+                " reading it can run code. If you trust the file, pass `weights_only=False`, or allow the class with"
+                " `torch.serialization.add_safe_globals`."
+            ) from error
+        raise ValueError(f"The file {source} is not a whole checkpoint: {error}") from error
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(f"The file {source} is not a whole checkpoint: {error}") from error
+
+
+def remove(path: str | Path) -> None:
+    """Delete a checkpoint: a file, or the folder that a sharded one is. One that is gone already is no error."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

@@ -1,0 +1,263 @@
+"""From a loader (or a method that makes one) to batches: limits, the moment iterators are made, and which is last."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from torchlift.hooks import is_overridden
+from torchlift.states import RunningStage
+from torchlift.utilities.combined_loader import CombinedLoader, Mode, sized_len
+from torchlift.utilities.exceptions import MisconfigurationException, PossibleUserWarning
+from torchlift.utilities.rank_zero import rank_zero_warn
+from torchlift.utilities.seed import worker_init_function
+
+if TYPE_CHECKING:
+    from torchlift.trainer import Trainer
+
+
+@dataclass
+class Source:
+    """Where loaders come from: what the user passed, or the method `name` of a module or data module."""
+
+    instance: Any
+    name: str
+
+    def is_module(self) -> bool:
+        from torchlift.datamodule import LightningDataModule
+        from torchlift.module import LightningModule
+
+        return isinstance(self.instance, (LightningModule, LightningDataModule))
+
+    def is_defined(self) -> bool:
+        """Whether there is something to ask: passed loaders always, a method when it is overridden."""
+        from torchlift.module_hooks import DataHooks
+
+        return not self.is_module() or is_overridden(self.name, self.instance, DataHooks)
+
+    def request(self) -> Any:
+        """The loaders, made now if a method makes them."""
+        return getattr(self.instance, self.name)() if self.is_module() else self.instance
+
+
+class Batches:
+    """Hands out batches one by one and knows which of them is the last.
+
+    With a length nothing is fetched ahead, and never more than the length; without one, one batch is fetched ahead,
+    because only so the last one is known. Which draw happens when is Lightning's (``loops/fetchers.py``), so that the
+    same seed gives the same batches.
+    """
+
+    __slots__ = ("_ahead", "_combined", "_iterator", "_lone", "_numbered", "done", "fetched", "length")
+
+    def __init__(self, combined: CombinedLoader) -> None:
+        self._combined = combined
+        # One loader that is not inside a list: its batches need no unpacking.
+        self._lone = combined._mode != "sequential" and combined.iterables is combined.flattened[0]
+        self._numbered: Iterator[Any] | None = None
+        self._iterator: Iterator[Any] = iter(())
+        self._ahead: list[Any] = []
+        self.fetched = 0
+        self.length: int | None = None
+        self.done = False
+
+    def start(self) -> None:
+        """Make the iterators. What this draws from the random generators is part of the experiment."""
+        if self._lone:
+            self._iterator = iter(self._combined.flattened[0])
+        else:
+            self._iterator = iter(self._combined)
+        self.fetched, self._ahead = 0, []
+        self.length = self._combined.total()
+        self.done = self.length == 0
+        if self.length is None:
+            with contextlib.suppress(StopIteration):
+                self._ahead.append(self._fetch())
+
+    def _fetch(self) -> Any:
+        try:
+            batch = next(self._iterator)
+        except StopIteration:
+            self.done = True
+            raise
+        self.fetched += 1
+        if self.length is not None:
+            self.done = self.fetched >= self.length
+        return batch
+
+    def take(self) -> Any:
+        """The next batch; from a combination of loaders ``(batch, batch_idx, dataloader_idx)``.
+
+        Raises:
+            StopIteration: there is none.
+        """
+        if self.length is not None:
+            if self.done:
+                raise StopIteration
+            batch = next(self._iterator)
+            self.fetched += 1
+            self.done = self.fetched >= self.length
+            return batch
+        if not self._ahead:
+            raise StopIteration
+        batch = self._ahead.pop()
+        try:
+            self._ahead.append(self._fetch())
+        except StopIteration:
+            self.done = True
+        return batch
+
+    def take_bare(self) -> Any:
+        """The next batch without its numbers."""
+        return self.take() if self._lone else self.take()[0]
+
+    def stop(self) -> None:
+        """Let go of the iterators and end the loaders' workers."""
+        self._iterator, self._ahead, self.fetched = iter(()), [], 0
+        self._combined.reset()
+
+
+def load(trainer: "Trainer", source: Source, stage: RunningStage, mode: Mode) -> CombinedLoader:
+    """Ask the source for its loaders and make them ready.
+
+    Raises:
+        TypeError: what came is not iterable.
+    """
+    found = source.request()
+    combined = found if isinstance(found, CombinedLoader) else CombinedLoader(found, mode)
+    if trainer.overfit_batches > 0 and stage in (RunningStage.TRAINING, RunningStage.VALIDATING) and trainer.fitting:
+        _without_shuffling(combined, stage)
+    combined.flattened = [_checked(trainer, loader, source, stage) for loader in combined.flattened]
+    return combined
+
+
+def limits(trainer: "Trainer", combined: CombinedLoader, stage: RunningStage) -> list[int | float]:
+    """How many batches of each loader are used, with ``limit_*_batches`` applied."""
+    limit = getattr(trainer, f"limit_{stage.dataloader_prefix}_batches")
+    return [_limited(stage, _length(loader), limit) for loader in combined.flattened]
+
+
+def set_epoch(combined: CombinedLoader, epoch: int) -> None:
+    """Tell the samplers that know about epochs which one begins."""
+    for loader in combined.flattened:
+        own = getattr(loader, "sampler", None)
+        nested = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
+        for sampler in [own] if own is nested else [own, nested]:
+            tell = getattr(sampler, "set_epoch", None)
+            if callable(tell):
+                tell(epoch)
+
+
+def has_length(combined: CombinedLoader) -> bool:
+    return combined.total() is not None
+
+
+def _length(loader: Any) -> int | float:
+    from torch.utils.data import IterableDataset
+
+    length = sized_len(loader)
+    if length is None:
+        return float("inf")
+    if length == 0:
+        rank_zero_warn(
+            f"Total length of `{type(loader).__name__}` across ranks is zero. Please make sure this was your intention."
+        )
+    if isinstance(getattr(loader, "dataset", None), IterableDataset):
+        rank_zero_warn(
+            "Your `IterableDataset` has `__len__` defined. In combination with multi-process data loading (when"
+            " num_workers > 1), `__len__` could be inaccurate if each worker is not configured independently to avoid"
+            " having duplicate data."
+        )
+    return length
+
+
+def _limited(stage: RunningStage, length: int | float, limit: int | float) -> int | float:
+    name = stage.dataloader_prefix
+    if length == 0:
+        return 0
+    if isinstance(limit, int):
+        return min(length, limit)
+    if length == float("inf"):
+        if limit != 1.0:
+            raise MisconfigurationException(
+                f"When using an `IterableDataset`, `Trainer(limit_{name}_batches)` must be `1.0` or an int. An int"
+                f" specifies `num_{name}_batches` to use."
+            )
+        return length
+    number = int(length * limit)
+    if number == 0 and limit > 0.0:
+        raise MisconfigurationException(
+            f"You requested to check {limit} of the `{name}_dataloader` but {limit} * {length} < 1. Please increase the"
+            f" `limit_{name}_batches` argument. Try at least `limit_{name}_batches={1.0 / length}`"
+        )
+    return number
+
+
+def _checked(trainer: "Trainer", loader: Any, source: Source, stage: RunningStage) -> Any:
+    from torch.utils.data import DataLoader, RandomSampler
+
+    if not isinstance(loader, DataLoader):
+        _check_iterable(loader, source, trainer)
+    elif stage is not RunningStage.TRAINING and isinstance(loader.sampler, RandomSampler):
+        prefix = stage.dataloader_prefix
+        rank_zero_warn(
+            f"Your `{prefix}_dataloader`'s sampler has shuffling enabled, it is strongly recommended that you turn"
+            " shuffling off for val/test dataloaders.",
+            category=PossibleUserWarning,
+        )
+    if int(os.environ.get("PL_SEED_WORKERS", 0)) and getattr(loader, "worker_init_fn", loader) is None:
+        loader.worker_init_fn = partial(worker_init_function, rank=trainer.global_rank)
+    return loader
+
+
+def _check_iterable(loader: Any, source: Source, trainer: "Trainer") -> None:
+    try:
+        # As in Lightning, an iterator is made just to see; what that draws is part of the experiment.
+        iter(loader)
+        return
+    except TypeError:
+        pass
+    fn = trainer.state.fn.value if trainer.state.fn else "fit"
+    passed = f"An invalid dataloader was passed to `Trainer.{fn}({'train_' if fn == 'fit' else ''}dataloaders=...)`."
+    if not source.is_module():
+        raise TypeError(f"{passed} Found {loader}.")
+    if not source.is_defined():
+        raise TypeError(
+            f"{passed} Found {loader}. Either pass the dataloader to the `.{fn}()` method OR implement"
+            f" `def {source.name}(self):` in your LightningModule/LightningDataModule."
+        )
+    raise TypeError(
+        f"An invalid dataloader was returned from `{type(source.instance).__name__}.{source.name}()`. Found {loader}."
+    )
+
+
+def _without_shuffling(combined: CombinedLoader, stage: RunningStage) -> None:
+    """For ``overfit_batches``: the same batches in every epoch."""
+    from torch.utils.data import SequentialSampler
+
+    samplers = [loader.sampler for loader in combined.flattened if hasattr(loader, "sampler")]
+    if all(isinstance(sampler, SequentialSampler) for sampler in samplers):
+        return
+    rank_zero_warn(
+        f"You requested to overfit but enabled {stage.dataloader_prefix} dataloader shuffling. We are turning off the"
+        f" {stage.dataloader_prefix} dataloader shuffling for you."
+    )
+    combined.flattened = [_in_order(one) if hasattr(one, "dataset") else one for one in combined.flattened]
+
+
+def _in_order(loader: Any) -> Any:
+    """The same loader, reading its dataset from the start to the end."""
+    from torch.utils.data import SequentialSampler
+
+    kept = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")
+    more = ("generator", "prefetch_factor", "persistent_workers")
+    options = {name: getattr(loader, name) for name in (*kept, *more)}
+    return type(loader)(
+        loader.dataset,
+        batch_size=loader.batch_size,
+        sampler=SequentialSampler(loader.dataset),
+        drop_last=loader.drop_last,
+        **options,
+    )

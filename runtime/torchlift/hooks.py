@@ -1,0 +1,131 @@
+"""Who listens to which moment, worked out before the loop starts.
+
+A moment nobody listens to is ``None`` in the table and costs one test in the loop. The others are one callable each,
+made of the bound hooks that are really overridden: callbacks in their order, then the module; at the end of a training
+epoch the callbacks that monitor a metric come last, so that they see what the module logged there.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from torchlift.logged import Logged
+
+if TYPE_CHECKING:
+    from torchlift.module import LightningModule
+    from torchlift.trainer import Trainer
+
+Hook = Callable[..., Any]
+
+_EVALUATION = ("start", "epoch_start", "batch_start", "batch_end", "epoch_end", "end")
+
+TABLED = (
+    "on_train_epoch_start",
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+    "on_train_epoch_end",
+    *(f"on_{stage}_{moment}" for stage in ("validation", "test", "predict") for moment in _EVALUATION),
+)
+"""The moments that come up again and again; the others are looked up when they come."""
+
+
+def is_overridden(name: str, instance: object, base: type) -> bool:
+    """Whether ``instance.name`` is something else than what `base` defines, in a class or on the instance itself."""
+    attribute = getattr(instance, name, None)
+    if not callable(attribute):
+        return False
+    inner = getattr(attribute, "__func__", attribute)
+    if isinstance(inner, partial):
+        inner = inner.func
+    return inner is not getattr(base, name, None)
+
+
+class HookTable:
+    """One attribute per name in `TABLED`: a callable, or ``None`` where nobody listens.
+
+    A callable runs everyone who listens with the moment's name in ``logged.fx``, where ``self.log`` finds it, and
+    returns what the module's own hook returned.
+    """
+
+    on_train_epoch_start: Hook | None
+    on_train_batch_start: Hook | None
+    on_before_zero_grad: Hook | None
+    on_before_backward: Hook | None
+    on_after_backward: Hook | None
+    on_before_optimizer_step: Hook | None
+    on_train_batch_end: Hook | None
+    on_train_epoch_end: Hook | None
+
+    def __init__(self, trainer: "Trainer", module: "LightningModule", logged: Logged) -> None:
+        from torchlift.callback import Callback
+        from torchlift.module import LightningModule
+
+        self.callbacks = tuple(trainer.callbacks)
+        monitors = _monitoring(self.callbacks)
+        for name in TABLED:
+            listeners = [cb for cb in self.callbacks if is_overridden(name, cb, Callback)]
+            late = [cb for cb in listeners if name == "on_train_epoch_end" and cb in monitors]
+            before = [partial(getattr(cb, name), trainer, module) for cb in listeners if cb not in late]
+            after = [partial(getattr(cb, name), trainer, module) for cb in late]
+            own = getattr(module, name) if is_overridden(name, module, LightningModule) else None
+            setattr(self, name, chain(logged, name, before, own, after) if before or own or after else None)
+
+    def of(self, stage: str, moment: str) -> Hook | None:
+        """The hook of an evaluation loop, as ``of("validation", "batch_start")``."""
+        hook: Hook | None = getattr(self, f"on_{stage}_{moment}")
+        return hook
+
+
+def chain(logged: Logged, name: str, before: Sequence[Hook], own: Hook | None, after: Sequence[Hook] = ()) -> Hook:
+    """One callable that runs `before`, `own` and `after` and returns what `own` returned."""
+
+    def run_hooks(*args: Any) -> Any:
+        outer, logged.fx = logged.fx, name
+        for hook in before:
+            hook(*args)
+        answer = own(*args) if own is not None else None
+        for hook in after:
+            hook(*args)
+        logged.fx = outer
+        return answer
+
+    return run_hooks
+
+
+def _monitoring(callbacks: Iterable[Any]) -> list[Any]:
+    from torchlift.callbacks import Checkpoint, EarlyStopping
+
+    return [cb for cb in callbacks if isinstance(cb, (EarlyStopping, Checkpoint))]
+
+
+def call_callbacks(trainer: "Trainer", name: str, *args: Any, **kwargs: Any) -> None:
+    """Run a rare hook of all callbacks, looked up at this moment."""
+    module, logged = trainer.lightning_module, trainer._logged
+    outer, logged.fx = logged.fx, name
+    for callback in trainer.callbacks:
+        hook = getattr(callback, name, None)
+        if callable(hook):
+            hook(trainer, module, *args, **kwargs)
+    logged.fx = outer
+
+
+def call_module(trainer: "Trainer", name: str, *args: Any, **kwargs: Any) -> Any:
+    """Run a rare hook of the module, looked up at this moment."""
+    logged = trainer._logged
+    hook = getattr(trainer.lightning_module, name)
+    if not callable(hook):
+        return None
+    outer, logged.fx = logged.fx, name
+    answer = hook(*args, **kwargs)
+    logged.fx = outer
+    return answer
+
+
+def call_both(trainer: "Trainer", name: str, *args: Any, **kwargs: Any) -> None:
+    """Run a rare hook of the callbacks, then of the module."""
+    call_callbacks(trainer, name, *args, **kwargs)
+    call_module(trainer, name, *args, **kwargs)

@@ -1,0 +1,275 @@
+"""The training loop. Read this first.
+
+``fit`` checks validation on a few batches and then runs ``train_epoch`` until it is done; ``train_epoch`` takes
+batches, hands each to ``run.step`` (see ``torchlift.step``) and validates when it is time. Everything is a plain
+function of the ``Run`` record. The order of events is Lightning's, to the random draw.
+"""
+
+import time
+from typing import Any
+
+import torch
+
+from torchlift import resume
+from torchlift.data import set_epoch
+from torchlift.evaluation import evaluate, is_validation_epoch, setup_evaluation
+from torchlift.hooks import HookTable, call_both, call_callbacks, call_module
+from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
+from torchlift.run import Run, batch_step, overrides
+from torchlift.schedulers import Schedulers
+from torchlift.states import RunningStage
+from torchlift.step import choose_step
+from torchlift.training_data import setup_training
+from torchlift.utilities.exceptions import PossibleUserWarning, SIGTERMException
+from torchlift.utilities.rank_zero import info_once, rank_zero_info, rank_zero_warn, warn_once
+from torchlift.utilities.seed import isolate_rng
+
+
+def fit(run: Run) -> None:
+    """Train: the sanity check, then epochs until done.
+
+    The random generators are put back after the sanity check, so that having one changes no number.
+    """
+    with isolate_rng():
+        sanity_check(run)
+    with torch.autograd.set_detect_anomaly(run.trainer._detect_anomaly):
+        setup_training(run)
+        if done(run) or run.trainer.limit_train_batches == 0:
+            return
+        torch.set_grad_enabled(True)
+        resume.begin(run)
+        start(run)
+        while not done(run):
+            start_epoch(run)
+            train_epoch(run)
+            end_epoch(run)
+        call_both(run.trainer, "on_train_end")
+
+
+def sanity_check(run: Run) -> None:
+    """Validate a few batches, so that a mistake there shows before an epoch of training is spent."""
+    trainer, val, resuming = run.trainer, run.fit.val_loop, run.fit.resuming
+    if not trainer.enable_validation or trainer.num_sanity_val_steps <= 0 or (resuming and resuming.restarts):
+        return
+    trainer._enter(RunningStage.SANITY_CHECKING)
+    run.logged.reset_results()
+    run.logged.reset_metrics()
+    call_callbacks(trainer, "on_sanity_check_start")
+    evaluate(run, val)
+    call_callbacks(trainer, "on_sanity_check_end")
+    run.logged.reset_results()
+    run.logged.reset_metrics()
+    val.batch_progress.reset()
+    trainer._enter(RunningStage.TRAINING)
+
+
+def start(run: Run) -> None:
+    """Before the first epoch: ``on_train_start``, and the decisions that hold for all epochs."""
+    trainer, module, progress = run.trainer, run.module, run.fit.epoch_progress
+    if trainer.max_steps == -1:
+        progress.ready, progress.phase = progress.processed, COMPLETED
+    if is_validation_epoch(run) and trainer.val_dataloaders is None:
+        # For the progress bar, which wants to know how many batches there will be.
+        trainer._enter(RunningStage.VALIDATING)
+        setup_evaluation(run, run.fit.val_loop)
+        trainer._enter(RunningStage.TRAINING)
+    if in_eval := sum(not one.training for one in module.modules()):
+        rank_zero_warn(
+            f"Found {in_eval} module(s) in eval mode at the start of training. This may lead to unexpected behavior"
+            " during training. If this is intentional, you can ignore this warning.",
+            category=PossibleUserWarning,
+        )
+    call_both(trainer, "on_train_start")
+    run.hooks = HookTable(trainer, module, run.logged)
+    run.optimizer = trainer.optimizers[0] if trainer.optimizers else None
+    run.own_backward = overrides(module, "backward")
+    run.own_zero_grad = overrides(module, "optimizer_zero_grad")
+    run.own_clipping = overrides(module, "configure_gradient_clipping")
+    run.own_scheduler_step = overrides(module, "lr_scheduler_step")
+    run.training_step = batch_step(module, "training_step", run.precision)
+    run.step = choose_step(run)
+
+
+def done(run: Run) -> bool:
+    """Whether no further epoch begins; says why."""
+    trainer, state = run.trainer, run.fit
+    progress = state.epoch_progress
+    if state.max_batches == 0:
+        rank_zero_info("`Trainer.fit` stopped: No training batches.")
+        return True
+    if _is_out_of_steps(run):
+        rank_zero_info(f"`Trainer.fit` stopped: `max_steps={state.max_steps!r}` reached.")
+        return True
+    assert state.max_epochs is not None
+    if state.max_epochs != -1 and progress.processed >= state.max_epochs:
+        # `current_epoch` has its final value even when the last epoch was restored from its end.
+        progress.ready, progress.phase = progress.processed, COMPLETED
+        rank_zero_info(f"`Trainer.fit` stopped: `max_epochs={state.max_epochs!r}` reached.")
+        return True
+    return bool(trainer.should_stop) and state.can_stop_early()
+
+
+def start_epoch(run: Run) -> None:
+    """``on_train_epoch_start``, unless the epoch is resumed in its middle."""
+    state = run.fit
+    setup_training(run)  # again, when loaders are reloaded every so many epochs
+    assert state.combined is not None
+    set_epoch(state.combined, state.epoch_progress.processed)
+    run.refresh_hooks()
+    if not resume.is_inside_epoch(run):
+        if not resume.is_at_epoch_start(run):
+            state.epoch_progress.ready += 1
+        state.epoch_progress.phase = READY
+        if run.hooks.on_train_epoch_start:
+            run.hooks.on_train_epoch_start()
+        state.epoch_progress.phase = STARTED
+    if state.combined._mode == "sequential":
+        raise ValueError(
+            '`fit` does not support the `CombinedLoader(mode="sequential")` mode. The available modes are: min_size,'
+            " max_size, max_size_cycle"
+        )
+
+
+def train_epoch(run: Run) -> None:
+    """All batches of one epoch."""
+    trainer, hooks, state, logged, step = run.trainer, run.hooks, run.fit, run.logged, run.step
+    progress, batches, transfer = state.batch_progress, state.batches, run.transfer
+    assert batches is not None and step is not None
+    resume.begin_epoch(run)
+    if state.epoch_progress.completed > 0 and state.resuming is None:
+        # The first epoch's iterator was made with the loaders, before `on_train_start`.
+        batches.start()
+    batches.fetched += progress.ready
+    schedulers, validates, take = Schedulers(run), is_validation_epoch(run), batches.take_bare
+
+    while True:
+        is_end_near = progress.is_last_batch or trainer.should_stop or state.max_steps != -1 or state.resuming
+        if is_end_near and _epoch_is_over(run):
+            break
+        if not (state.resuming and resume.skips_training(run, validates and _validation_is_due(run))):
+            try:
+                batch = take()
+            except StopIteration:
+                break
+            index = progress.ready
+            progress.is_last_batch = batches.done
+            batch = transfer(batch, 0)
+            progress.ready, progress.phase = index + 1, READY
+            logged.batch_started(batch)
+            outputs: dict[str, Any] | None = None
+            if batch is None:
+                warn_once("train_dataloader yielded None. If this was on purpose, ignore this warning...")
+            elif hooks.on_train_batch_start and hooks.on_train_batch_start(batch, index) == -1:
+                # The rest of the epoch is left out: the schedulers take this for its last batch.
+                progress.is_last_batch, progress.phase = True, PROCESSED
+                schedulers.after_batch(index)
+                break
+            else:
+                progress.phase = STARTED
+                outputs = step(run, batch, index)
+            progress.phase = PROCESSED
+            if schedulers:
+                schedulers.after_batch(index)
+            if hooks.on_train_batch_end:
+                hooks.on_train_batch_end(outputs, batch, index)
+            logged.batch_ended()
+            progress.phase = COMPLETED
+            if trainer._loggers:
+                _log_step(run)
+        if validates and _validation_is_due(run):
+            _validate(run)
+        if trainer.accumulate_grad_batches == 1 or not state.accumulates(trainer.accumulate_grad_batches):
+            if schedulers:
+                schedulers.after_validation()
+            state._batches_that_stepped += 1
+        if trainer.should_stop:
+            for logger in trainer.loggers:
+                logger.save()
+        if state.resuming:
+            resume.iteration_done(run)
+        if trainer.received_sigterm and not (state.on_last_batch or _is_out_of_steps(run)):
+            raise SIGTERMException
+
+
+def end_epoch(run: Run) -> None:
+    """The reductions of the epoch, ``on_train_epoch_end``, and the schedulers that look at a metric."""
+    trainer, state, logged = run.trainer, run.fit, run.logged
+    logged.epoch_end_reached()
+    state.epoch_progress.phase = PROCESSED
+    if run.hooks.on_train_epoch_end:
+        run.hooks.on_train_epoch_end()
+    logged.epoch_ended()
+    if state.on_last_batch and not (state.resuming and state.resuming.restarts):
+        Schedulers(run).after_epoch()
+    # Lightning's loggers get the epoch's metrics at the step of its last batch.
+    logged.send(logged.for_loggers(), trainer.loggers, trainer.current_epoch, state._batches_that_stepped - 1)
+    logged.reset_results()
+    state.epoch_progress.phase = COMPLETED
+    resume.epoch_done(run)
+    if trainer.received_sigterm:
+        raise SIGTERMException
+
+
+def _epoch_is_over(run: Run) -> bool:
+    trainer, state = run.trainer, run.fit
+    if state.on_last_batch or _is_out_of_steps(run):
+        # A checkpoint from the last batch may still have its validation to come.
+        resumes = state.resuming is not None and state.resuming.restarts_batches
+        if not resumes or state.val_loop.has_run:
+            return True
+    if not trainer.should_stop:
+        return False
+    if state.can_stop_early():
+        return True
+    info_once(
+        f"Trainer was signaled to stop but the required `min_epochs={state.min_epochs!r}` or"
+        f" `min_steps={state.min_steps!r}` has not been met. Training will continue..."
+    )
+    return False
+
+
+def _is_out_of_steps(run: Run) -> bool:
+    return run.fit.max_steps != -1 and run.fit.global_step >= run.fit.max_steps
+
+
+def _log_step(run: Run) -> None:
+    """Every ``log_every_n_steps``, hand the metrics of this step to the loggers."""
+    trainer, state = run.trainer, run.fit
+    if run.module.automatic_optimization and state.accumulates(trainer.accumulate_grad_batches):
+        return
+    every = trainer.log_every_n_steps
+    due = every and ((state._batches_that_stepped + 1) % every == 0 or trainer.should_stop)
+    if due or trainer.fast_dev_run:
+        run.logged.send(run.logged.for_loggers(), trainer.loggers, trainer.current_epoch, state._batches_that_stepped)
+
+
+def _validation_is_due(run: Run) -> bool:
+    """Whether validation runs after this batch, in an epoch in which it does run."""
+    trainer, state = run.trainer, run.fit
+    every, is_last = trainer.val_check_batch, state.batch_progress.is_last_batch
+    if is_last and every == float("inf"):
+        return True
+    if trainer.should_stop and state.can_stop_early():
+        return True
+    if trainer._val_check_time_interval is not None:
+        return time.monotonic() - trainer._last_val_time >= trainer._val_check_time_interval
+    if every == float("inf"):
+        if isinstance(trainer.limit_train_batches, int):
+            return (state.batch_idx + 1) % trainer.limit_train_batches == 0
+        return is_last
+    assert every is not None
+    batches = state.total_batch_idx if trainer.check_val_every_n_epoch is None else state.batch_idx
+    return (batches + 1) % every == 0
+
+
+def _validate(run: Run) -> None:
+    """Validation inside training: the training loop's view of the logged values is put aside meanwhile."""
+    trainer, logged, first_batch = run.trainer, run.logged, run.logged.first_batch
+    if run.fit.resuming and run.fit.resuming.skip_next_validation:
+        return
+    trainer._enter(RunningStage.VALIDATING)
+    if not run.fit.accumulates(trainer.accumulate_grad_batches):
+        call_module(trainer, "on_validation_model_zero_grad")
+    evaluate(run, run.fit.val_loop)
+    trainer._enter(RunningStage.TRAINING)
+    logged.first_batch = first_batch

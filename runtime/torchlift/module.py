@@ -1,0 +1,501 @@
+"""LightningModule: a ``torch.nn.Module`` that says how it is trained."""
+
+import numbers
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from torchlift.hparams import HyperparametersMixin
+from torchlift.logged import default_dtype
+from torchlift.module_hooks import DataHooks, ModelHooks
+from torchlift.placed import PlacedModule
+from torchlift.utilities.exceptions import MisconfigurationException
+from torchlift.utilities.rank_zero import rank_zero_warn, warn_once
+from torchlift.utilities.types import STEP_OUTPUT
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from torchlift.optim import LightningOptimizer
+    from torchlift.trainer import Trainer
+
+
+class LightningModule(PlacedModule, HyperparametersMixin, ModelHooks, DataHooks, nn.Module):
+    """Override ``training_step`` and ``configure_optimizers`` at least, and hand an instance to ``Trainer.fit``."""
+
+    CHECKPOINT_HYPER_PARAMS_KEY = "hyper_parameters"
+    CHECKPOINT_HYPER_PARAMS_NAME = "hparams_name"
+    CHECKPOINT_HYPER_PARAMS_TYPE = "hparams_type"
+
+    __jit_unused_properties__ = [
+        "automatic_optimization",
+        "current_epoch",
+        "device",
+        "dtype",
+        "example_input_array",
+        "global_rank",
+        "global_step",
+        "hparams",
+        "hparams_initial",
+        "local_rank",
+        "logger",
+        "loggers",
+        "on_gpu",
+        "strict_loading",
+        "trainer",
+    ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._trainer: Trainer | None = None
+        self._example_input_array: Tensor | tuple | dict | None = None
+        self._automatic_optimization = True
+        self._strict_loading: bool | None = None
+        self._log_hyperparams = False
+        self._toggled: dict[nn.Parameter, bool] = {}
+        self._metric_names: dict[int, str] | None = None
+
+    # -- what to override ---------------------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What calling the module computes; for inference mostly."""
+        return super().forward(*args, **kwargs)  # type: ignore[misc]
+
+    def training_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
+        """Compute the loss of one batch: ``training_step(self, batch, batch_idx)``.
+
+        Returns:
+            The loss; or a dictionary with it under ``"loss"``; or ``None`` to leave this batch out.
+        """
+        rank_zero_warn("`training_step` must be implemented to be used with the Lightning Trainer")
+        return None
+
+    def validation_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
+        """Evaluate one batch: ``validation_step(self, batch, batch_idx, dataloader_idx=0)``."""
+        return None
+
+    def test_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
+        """Test on one batch: ``test_step(self, batch, batch_idx, dataloader_idx=0)``."""
+        return None
+
+    def predict_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Predict one batch; calls ``forward`` with it unless overridden."""
+        return self(kwargs.get("batch", args[0]))
+
+    def configure_callbacks(self) -> Any:
+        """Callbacks of the module's own; one of a type that the Trainer has too replaces the Trainer's."""
+        return []
+
+    def configure_optimizers(self) -> Any:
+        """The optimizers and schedulers, in one of the documented forms.
+
+        https://lightning.ai/docs/pytorch/stable/common/lightning_module.html#configure-optimizers
+        """
+        rank_zero_warn("`configure_optimizers` must be implemented to be used with the Lightning Trainer")
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Compute the gradients of `loss`, which is already divided by the number of accumulated batches."""
+        loss.backward(*args, **kwargs)
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """Update the parameters. The closure runs ``training_step``, clears gradients and runs ``backward``."""
+        optimizer.step(closure=optimizer_closure)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Clear the gradients."""
+        optimizer.zero_grad()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients; the arguments are the Trainer's."""
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
+        """Step a scheduler; `metric` is its monitor's value, for ``ReduceLROnPlateau``."""
+        if metric is None:
+            scheduler.step()
+        else:
+            scheduler.step(metric)
+
+    # -- logging ------------------------------------------------------------------------------------------------------
+
+    def log(
+        self,
+        name: str,
+        value: Any,
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: str | Callable[[Any], Any] = "mean",
+        enable_graph: bool = False,
+        sync_dist: bool = False,
+        sync_dist_group: Any | None = None,
+        add_dataloader_idx: bool = True,
+        batch_size: int | None = None,
+        metric_attribute: str | None = None,
+        rank_zero_only: bool = False,
+    ) -> None:
+        """Log one value. The device is not waited for.
+
+        Args:
+            name: the key in ``trainer.callback_metrics``, the loggers and the bar.
+            value: a tensor of one element (it keeps its dtype), a number (it becomes float32) or a torchmetrics object.
+            prog_bar: show it in the progress bar.
+            logger: hand it to the loggers; yes by default.
+            on_step: log the value of this step; the default depends on the hook.
+            on_epoch: log the reduction over the epoch; the default depends on the hook.
+            reduce_fx: ``"mean"`` (weighted by batch size), ``"sum"``, ``"min"`` or ``"max"``.
+            enable_graph: accepted for compatibility; values are always detached.
+            sync_dist: reduce over processes.
+            sync_dist_group: the group to reduce over.
+            add_dataloader_idx: append the loader's index to the name when there are several loaders.
+            batch_size: the weight in the mean; found in the batch by default.
+            metric_attribute: the name under which the module holds the torchmetrics object.
+            rank_zero_only: only the first process logs this.
+
+        Raises:
+            MisconfigurationException: the hook may not log, or the name was logged with other arguments before.
+            ValueError: the value is not a single number.
+        """
+        trainer = self._trainer
+        if trainer is None:
+            rank_zero_warn(
+                "You are trying to `self.log()` but the `self.trainer` reference is not registered on the model yet."
+                " This is most likely because the model hasn't been passed to the `Trainer`"
+            )
+            return
+        if trainer.barebones:
+            rank_zero_warn(
+                "You are trying to `self.log()` but `Trainer(barebones=True)` is configured. Logging can impact raw"
+                " speed so it is disabled under this setting."
+            )
+            return
+        if isinstance(value, Tensor):
+            # Detached before it is copied, so that no autograd node is made for the copy.
+            value = value.detach().clone()
+            if value.dim():
+                value = self._single_element(name, value)
+        elif isinstance(value, numbers.Number):
+            value = torch.tensor(value, device=self.device, dtype=default_dtype())
+        else:
+            metric_attribute = self._attribute_of_metric(name, value, metric_attribute)
+        if logger and not trainer.loggers:
+            warn_once(
+                f"You called `self.log({name!r}, ..., logger=True)` but have no logger configured. You can enable one"
+                " by doing `Trainer(logger=ALogger(...))`"
+            )
+        trainer._logged.log(
+            name,
+            value,
+            prog_bar,
+            True if logger is None else logger,
+            on_step,
+            on_epoch,
+            reduce_fx,
+            add_dataloader_idx,
+            batch_size,
+            metric_attribute,
+        )
+
+    def log_dict(
+        self,
+        dictionary: Mapping[str, Any],
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: str | Callable[[Any], Any] = "mean",
+        enable_graph: bool = False,
+        sync_dist: bool = False,
+        sync_dist_group: Any | None = None,
+        add_dataloader_idx: bool = True,
+        batch_size: int | None = None,
+        rank_zero_only: bool = False,
+    ) -> None:
+        """Log several values at once; the arguments are those of :meth:`log`."""
+        # A torchmetrics MetricCollection hands out copies with prefixes unless it is told not to.
+        options = {"keep_base": False, "copy_state": False} if hasattr(dictionary, "compute_groups") else {}
+        for name, value in dictionary.items(**options):
+            self.log(
+                name,
+                value,
+                prog_bar=prog_bar,
+                logger=logger,
+                on_step=on_step,
+                on_epoch=on_epoch,
+                reduce_fx=reduce_fx,
+                enable_graph=enable_graph,
+                sync_dist=sync_dist,
+                sync_dist_group=sync_dist_group,
+                add_dataloader_idx=add_dataloader_idx,
+                batch_size=batch_size,
+                rank_zero_only=rank_zero_only,
+            )
+
+    def _single_element(self, name: str, value: Tensor) -> Tensor:
+        if value.numel() != 1:
+            raise ValueError(
+                f"`self.log({name}, {value})` was called, but the tensor must have a single element. You can try doing"
+                f" `self.log({name}, {value}.mean())`"
+            )
+        return value.squeeze()
+
+    def _attribute_of_metric(self, name: str, value: Any, given: str | None) -> str:
+        """The name under which this module holds a torchmetrics object."""
+        if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
+            raise ValueError(f"`self.log({name}, {value})` was called, but nested dictionaries cannot be logged")
+        if not (hasattr(value, "compute") and hasattr(value, "_forward_cache")):
+            raise ValueError(
+                f"`self.log({name}, {value})` was called, but `{type(value).__name__}` values cannot be logged"
+            )
+        if given is not None:
+            return given
+        if self._metric_names is None:
+            self._metric_names = {id(m): n for n, m in self.named_modules() if hasattr(m, "_forward_cache")}
+        if id(value) not in self._metric_names:
+            raise MisconfigurationException(
+                "Could not find the `LightningModule` attribute for the `torchmetrics.Metric` logged. You can fix this"
+                f" by calling `self.log({name}, ..., metric_attribute=name)` where `name` is one of"
+                f" {list(self._metric_names.values())}"
+            )
+        return self._metric_names[id(value)]
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print on the first process only, without tearing the progress bar."""
+        if not self.trainer.is_global_zero:
+            return
+        bar = self.trainer.progress_bar_callback
+        if bar is not None and bar.is_enabled:
+            bar.print(*args, **kwargs)
+        else:
+            print(*args, **kwargs)
+
+    # -- optimization -------------------------------------------------------------------------------------------------
+
+    @property
+    def automatic_optimization(self) -> bool:
+        """Whether the loop runs backward and the optimizer's step, or ``training_step`` itself does."""
+        return self._automatic_optimization
+
+    @automatic_optimization.setter
+    def automatic_optimization(self, automatic_optimization: bool) -> None:
+        self._automatic_optimization = automatic_optimization
+
+    def optimizers(self, use_pl_optimizer: bool = True) -> "Any | list[Any] | LightningOptimizer":
+        """The optimizer, or a list of them, for manual optimization.
+
+        Args:
+            use_pl_optimizer: wrapped, so that ``step`` runs the hooks and counts; ``False`` gives the bare ones.
+        """
+        found = self.trainer._wrapped_optimizers if use_pl_optimizer else self.trainer.optimizers
+        return found[0] if len(found) == 1 else found
+
+    def lr_schedulers(self) -> Any:
+        """The scheduler, a list of them, or ``None`` when there is none; for manual optimization."""
+        found = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        return found[0] if len(found) == 1 else found or None
+
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Run the backward pass in manual optimization, with the hooks and the scaling it needs.
+
+        Args:
+            loss: has a graph.
+            args: go to ``Tensor.backward``.
+            kwargs: go to ``Tensor.backward``, for instance ``retain_graph=True``.
+
+        Raises:
+            MisconfigurationException: optimization is automatic.
+        """
+        if self._automatic_optimization:
+            raise MisconfigurationException(
+                "`manual_backward` was called but it requires manual optimization: set"
+                " `LightningModule.automatic_optimization=False` inside of `__init__`."
+            )
+        self.trainer._manual_backward(loss, *args, **kwargs)
+
+    def toggle_optimizer(self, optimizer: Any) -> None:
+        """Let only this optimizer's parameters require gradients, until :meth:`untoggle_optimizer`."""
+        before: dict[nn.Parameter, bool] = {}
+        for one in self.trainer.optimizers:
+            for parameter in _parameters(one):
+                if parameter not in before:
+                    before[parameter] = parameter.requires_grad
+                    parameter.requires_grad = False
+        for parameter in _parameters(optimizer):
+            parameter.requires_grad = before[parameter]
+        self._toggled = before
+
+    def untoggle_optimizer(self, optimizer: Any) -> None:
+        """Give the other optimizers' parameters back what :meth:`toggle_optimizer` took."""
+        own = getattr(optimizer, "optimizer", optimizer)
+        for one in self.trainer.optimizers:
+            if one is not own and one is not optimizer:
+                for parameter in _parameters(one):
+                    if parameter in self._toggled:
+                        parameter.requires_grad = self._toggled[parameter]
+        self._toggled = {}
+
+    @contextmanager
+    def toggled_optimizer(self, optimizer: Any) -> Iterator[None]:
+        """Within it only this optimizer's parameters require gradients."""
+        self.toggle_optimizer(optimizer)
+        try:
+            yield
+        finally:
+            self.untoggle_optimizer(optimizer)
+
+    def clip_gradients(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients of an optimizer's parameters.
+
+        Args:
+            optimizer: its parameters count.
+            gradient_clip_val: the largest norm, or the largest absolute value; the Trainer's by default.
+            gradient_clip_algorithm: ``"norm"`` or ``"value"``; the Trainer's, or ``"norm"``, by default.
+
+        Raises:
+            MisconfigurationException: other than what the Trainer was given, or no such algorithm.
+            TypeError: the value is not a number.
+        """
+        from torchlift.clipping import clip_gradients
+
+        clip_gradients(self.trainer, optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    # -- where it is and what it belongs to ---------------------------------------------------------------------------
+
+    @property
+    def trainer(self) -> Any:
+        """The Trainer that runs this module.
+
+        Raises:
+            RuntimeError: none does.
+        """
+        if self._trainer is None:
+            raise RuntimeError(f"{type(self).__qualname__} is not attached to a `Trainer`.")
+        return self._trainer
+
+    @trainer.setter
+    def trainer(self, trainer: "Trainer | None") -> None:
+        for child in self.children():
+            if isinstance(child, LightningModule):
+                child.trainer = trainer
+        self._trainer = trainer
+
+    @property
+    def example_input_array(self) -> Any:
+        """An example of what ``forward`` takes: one tensor, a tuple of arguments or a dict of keyword arguments."""
+        return self._example_input_array
+
+    @example_input_array.setter
+    def example_input_array(self, example: Any) -> None:
+        self._example_input_array = example
+
+    @property
+    def current_epoch(self) -> int:
+        """The number of the epoch, from 0; 0 without a Trainer."""
+        return self._trainer.current_epoch if self._trainer else 0
+
+    @property
+    def global_step(self) -> int:
+        """How many optimizer steps were taken; 0 without a Trainer."""
+        return self._trainer.global_step if self._trainer else 0
+
+    @property
+    def global_rank(self) -> int:
+        """This process's number among all."""
+        return self._trainer.global_rank if self._trainer else 0
+
+    @property
+    def local_rank(self) -> int:
+        """This process's number on its machine."""
+        return self._trainer.local_rank if self._trainer else 0
+
+    @property
+    def logger(self) -> Any:
+        """The Trainer's first logger, or ``None``."""
+        return self._trainer.logger if self._trainer else None
+
+    @property
+    def loggers(self) -> list[Any]:
+        """The Trainer's loggers."""
+        return self._trainer.loggers if self._trainer else []
+
+    @property
+    def strict_loading(self) -> bool:
+        """Whether a checkpoint must have exactly this module's keys."""
+        return self._strict_loading in (None, True)
+
+    @strict_loading.setter
+    def strict_loading(self, strict_loading: bool) -> None:
+        self._strict_loading = strict_loading
+
+    def all_gather(self, data: Any, group: Any | None = None, sync_grads: bool = False) -> Any:
+        """The tensors of all processes, stacked along a new first dimension; `data` itself in a single process."""
+        from torchlift.utilities.apply import apply_to_leaves
+
+        def gather(value: Any) -> Any:
+            tensor = value if isinstance(value, Tensor) else torch.tensor(value, device=self.device)
+            return self.trainer.strategy.all_gather(tensor.to(self.device), group=group, sync_grads=sync_grads)
+
+        return apply_to_leaves(data, lambda value: isinstance(value, (Tensor, int, float)), gather)
+
+    def freeze(self) -> "Self":
+        """No parameter requires gradients any more, and evaluation mode is on."""
+        for parameter in self.parameters():
+            parameter.requires_grad = False
+        return self.eval()
+
+    def unfreeze(self) -> "Self":
+        """Every parameter requires gradients, and training mode is on."""
+        for parameter in self.parameters():
+            parameter.requires_grad = True
+        return self.train()
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any | IO,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> "Self":
+        """Make an instance from a checkpoint: its hyperparameters go to ``__init__``, then its weights are loaded.
+
+        Args:
+            checkpoint_path: a path or an open file.
+            map_location: where to put the tensors, as in ``torch.load``.
+            hparams_file: a ``.yaml`` or ``.csv`` file with hyperparameters to use instead.
+            strict: whether the checkpoint must have exactly the module's keys.
+            weights_only: ``False`` lets the checkpoint hold any object, which can run code.
+            kwargs: replace single hyperparameters.
+        """
+        from torchlift.loading import load_module
+
+        return load_module(cls, checkpoint_path, map_location, hparams_file, strict, weights_only, kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["_trainer"] = None
+        return state
+
+
+def _parameters(optimizer: Any) -> Iterator[nn.Parameter]:
+    for group in optimizer.param_groups:
+        yield from group["params"]

@@ -1,0 +1,118 @@
+"""The loop of ``predict``."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from torchlift.data import Batches, limits, load, set_epoch
+from torchlift.hooks import call_module
+from torchlift.loop_state import PredictState
+from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
+from torchlift.run import Run, batch_step
+from torchlift.signatures import check_dataloader_idx
+from torchlift.states import RunningStage
+from torchlift.utilities.apply import move_data_to_device
+from torchlift.utilities.rank_zero import warn_once
+
+
+def predict(run: Run) -> list[Any] | None:
+    """One pass over the loaders.
+
+    Returns:
+        What ``predict_step`` returned for each batch, on the CPU; with several loaders one list each; ``None`` when
+        predictions are not to be returned or there are no batches.
+    """
+    state = run.trainer.predict_loop
+    with _without_gradients(state):
+        setup_prediction(run, state)
+        if sum(state.num_batches) == 0:
+            return None
+        modes = start(run, state)
+        run_batches(run, state)
+        return finish(run, state, modes)
+
+
+def setup_prediction(run: Run, state: PredictState) -> None:
+    """Make the loaders."""
+    trainer = run.trainer
+    if trainer.limit_predict_batches == 0:
+        return
+    state.combined = load(trainer, state.source, RunningStage.PREDICTING, "sequential")
+    set_epoch(state.combined, run.fit.epoch_progress.processed)
+    state.num_batches = limits(trainer, state.combined, RunningStage.PREDICTING)
+
+
+def start(run: Run, state: PredictState) -> dict[Any, bool]:
+    """Make the iterators, set evaluation mode, run the hooks before the first batch; each submodule's mode before."""
+    combined = state.combined
+    assert combined is not None
+    if combined._mode != "sequential":
+        raise ValueError('`trainer.predict()` only supports the `CombinedLoader(mode="sequential")` mode.')
+    state.batch_progress.reset_on_run()
+    combined.limits = state.num_batches
+    state.batches = Batches(combined)
+    state.batches.start()
+    state.predictions = [[] for _ in combined.flattened]
+    names = ("predict_step", "on_predict_batch_start", "on_predict_batch_end")
+    check_dataloader_idx(run.module, names, len(combined.flattened) > 1, "predict")
+    modes = {module: module.training for module in run.module.modules()}
+    call_module(run.trainer, "on_predict_model_eval")
+    for moment in ("start", "epoch_start"):
+        if hook := run.hooks.of("predict", moment):
+            hook()
+    return modes
+
+
+def run_batches(run: Run, state: PredictState) -> None:
+    """All batches of all loaders."""
+    combined, batches, progress = state.combined, state.batches, state.batch_progress
+    assert combined is not None and batches is not None
+    several = len(combined.flattened) > 1
+    step = batch_step(run.module, "predict_step", run.precision)
+    batch_start, batch_end = run.hooks.of("predict", "batch_start"), run.hooks.of("predict", "batch_end")
+    keeps = state.return_predictions
+    while True:
+        try:
+            batch, index, source = batches.take()
+        except StopIteration:
+            break
+        progress.is_last_batch = batches.done
+        batch = run.transfer(batch, source)
+        arguments = (batch, index, source) if several else (batch, index)
+        progress.ready, progress.phase = progress.ready + 1, READY
+        if batch_start:
+            batch_start(*arguments)
+        progress.phase = STARTED
+        run.logged.fx = "predict_step"
+        output = step(*arguments)
+        run.logged.fx = None
+        if output is None:
+            warn_once("predict returned None if it was on purpose, ignore this warning...")
+        progress.phase = PROCESSED
+        if batch_end:
+            batch_end(output, *arguments)
+        progress.phase = COMPLETED
+        if keeps:
+            state.predictions[source].append(move_data_to_device(output, "cpu"))
+
+
+def finish(run: Run, state: PredictState, modes: dict[Any, bool]) -> list[Any] | None:
+    """The hooks after the last batch, and the modes as they were."""
+    if hook := run.hooks.of("predict", "epoch_end"):
+        hook()
+    predictions = state.predictions if state.return_predictions else None
+    if not state.return_predictions:
+        state.predictions = []
+    if hook := run.hooks.of("predict", "end"):
+        hook()
+    for module in run.module.modules():
+        if module in modes:
+            module.training = modes[module]
+    if predictions is None:
+        return None
+    return predictions[0] if len(predictions) == 1 else predictions
+
+
+def _without_gradients(state: PredictState) -> AbstractContextManager:
+    return torch.inference_mode() if state.inference_mode else torch.no_grad()

@@ -1,0 +1,147 @@
+"""The record of one run, passed from function to function; and the decisions taken once, before the loop starts."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import LBFGS, Optimizer
+from torch.optim.optimizer import _global_optimizer_pre_hooks
+
+from torchlift.hooks import HookTable, is_overridden
+from torchlift.logged import Logged
+from torchlift.precision import Precision
+from torchlift.utilities.rank_zero import warn_once
+
+if TYPE_CHECKING:
+    from torchlift.datamodule import LightningDataModule
+    from torchlift.loop_state import FitState
+    from torchlift.module import LightningModule
+    from torchlift.trainer import Trainer
+
+Step = Callable[["Run", Any, int], dict[str, Any]]
+BatchStep = Callable[[Any, int], Any]
+Transfer = Callable[[Any, int], Any]
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything the loop needs, found out beforehand.
+
+    Attributes:
+        step: one training batch, in the form that this module and optimizer need (see ``torchlift.step``).
+        training_step: the module's, in its precision's context, with or without the batch's index.
+        transfer: a batch to its device, through the data hooks that are overridden.
+        optimizer: the only one, in automatic optimization.
+        in_training_step: whether a step of a wrapped optimizer counts for ``global_step``.
+    """
+
+    trainer: "Trainer"
+    module: "LightningModule"
+    datamodule: "LightningDataModule | None"
+    precision: Precision
+    logged: Logged
+    fit: "FitState"
+    transfer: Transfer
+    hooks: HookTable
+    step: Step | None = None
+    training_step: BatchStep | None = None
+    optimizer: Optimizer | None = None
+    own_backward: bool = False
+    own_zero_grad: bool = False
+    own_clipping: bool = False
+    own_scheduler_step: bool = False
+    in_training_step: bool = False
+
+    def refresh_hooks(self) -> None:
+        """Build the hook table again if the callbacks have changed since."""
+        if self.hooks.callbacks != tuple(self.trainer.callbacks):
+            self.hooks = HookTable(self.trainer, self.module, self.logged)
+
+
+def overrides(run_or_module: Any, name: str) -> bool:
+    """Whether the module has its own version of a method."""
+    from torchlift.module import LightningModule
+
+    return is_overridden(name, run_or_module, LightningModule)
+
+
+def takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a ``*_step`` takes the batch's index after the batch, under whatever name."""
+    function = getattr(function, "__wrapped__", function)
+    specification = inspect.getfullargspec(function)
+    arguments = specification.args
+    # Lightning drops the first name as `self`, whether the function is bound or not.
+    return "batch_idx" in arguments[1:] or specification.varargs is not None or len(arguments) - 1 >= 2
+
+
+def batch_step(module: "LightningModule", name: str, precision: Precision) -> Callable[..., Any]:
+    """The module's ``*_step``, called with the batch, its index and perhaps its loader's index."""
+    function = getattr(module, name)
+    if takes_two(function):
+        called = function
+    else:
+
+        def called(batch: Any, batch_idx: int, *more: int) -> Any:
+            return function(batch, *more)
+
+    if not precision.enters_context:
+        return called
+
+    def in_context(*args: Any) -> Any:
+        with precision.forward_context():
+            return called(*args)
+
+    return in_context
+
+
+def accepts_plain_step(optimizer: Optimizer) -> bool:
+    """Whether running the closure first and the optimizer's step after it is the same as handing the closure over.
+
+    True for torch's own optimizers but LBFGS, as long as nobody watches the steps from outside: a hook before the step
+    would see gradients that are not there yet when the closure runs inside.
+    """
+    kind = type(optimizer)
+    return (
+        kind.__module__.startswith("torch.optim.")
+        and kind is not LBFGS
+        and not optimizer._optimizer_step_pre_hooks
+        and not _global_optimizer_pre_hooks
+    )
+
+
+def make_transfer(
+    module: "LightningModule", datamodule: "LightningDataModule | None", precision: Precision, device: torch.device
+) -> Transfer:
+    """One function that takes a batch to the device, through the data hooks that somebody overrides.
+
+    A hook of the data module goes before the module's.
+    """
+    from torchlift.module_hooks import DataHooks
+    from torchlift.utilities.apply import move_data_to_device
+
+    def holder(name: str) -> Any:
+        if datamodule is not None and is_overridden(name, datamodule, DataHooks):
+            if is_overridden(name, module, DataHooks):
+                warn_once(
+                    f"You have overridden `{name}` in both `LightningModule` and `LightningDataModule`. It will use the"
+                    " implementation from `LightningDataModule` instance."
+                )
+            return datamodule
+        return module
+
+    names = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+    holders = [holder(name) for name in names]
+    if not any(is_overridden(name, one, DataHooks) for name, one in zip(names, holders)):
+        if not precision.converts_input:
+            return lambda batch, dataloader_idx: move_data_to_device(batch, device)
+        return lambda batch, dataloader_idx: move_data_to_device(precision.convert_input(batch), device)
+    before, move, after = (getattr(one, name) for name, one in zip(names, holders))
+
+    def transfer(batch: Any, dataloader_idx: int) -> Any:
+        batch = before(precision.convert_input(batch), dataloader_idx)
+        batch = move(batch, device, dataloader_idx)
+        return after(batch, dataloader_idx)
+
+    return transfer

@@ -1,0 +1,243 @@
+"""What happens before and after the loop of an entry point, in Lightning's order."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from torchlift import checkpoint
+from torchlift.attach import attach_data, attach_model_callbacks, find_checkpoint
+from torchlift.defaults import log_hyperparameters
+from torchlift.hooks import HookTable, call_both, call_callbacks, call_module, is_overridden
+from torchlift.hparams import clean_namespace
+from torchlift.module_hooks import DataHooks
+from torchlift.optim import LightningOptimizer, configure, optimizers_to_device
+from torchlift.placed import PlacedModule
+from torchlift.run import Run, make_transfer, overrides
+from torchlift.states import RunningStage, TrainerFn, TrainerStatus
+from torchlift.step import wrapped_step
+from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from torchlift.validation import validate_configuration
+
+if TYPE_CHECKING:
+    from torchlift.module import LightningModule
+    from torchlift.trainer import Trainer
+
+
+def attach(
+    trainer: "Trainer", fn: TrainerFn, stage: RunningStage, model: "LightningModule | None", data: dict[str, Any]
+) -> None:
+    """Tie module, data and trainer together.
+
+    Raises:
+        TypeError: there is no module, or it is none.
+        MisconfigurationException: both loaders and a data module were given.
+    """
+    from torchlift.module import LightningModule
+
+    if isinstance(model, torch._dynamo.OptimizedModule) if "torch._dynamo" in _loaded() else False:
+        model = model._orig_mod  # type: ignore[union-attr]
+    if model is None:
+        model = trainer._module
+        if model is None:
+            raise TypeError(
+                f"`Trainer.{fn.value}()` requires a `LightningModule` when it hasn't been passed in a previous run"
+            )
+    if not isinstance(model, LightningModule):
+        raise TypeError(
+            f"`model` must be a `LightningModule` or `torch._dynamo.OptimizedModule`, got `{type(model).__qualname__}`"
+        )
+    trainer._module = trainer._model = model
+    trainer.state.fn, trainer.state.status = fn, TrainerStatus.RUNNING
+    trainer._enter(stage)
+    attach_data(trainer, fn, model, data)
+
+
+def _loaded() -> Any:
+    import sys
+
+    return sys.modules
+
+
+def open_run(trainer: "Trainer", model_given: bool, ckpt_path: str | Path | None, weights_only: bool | None) -> Run:
+    """Everything up to the loop: data is prepared, hooks run, the module is on its device, states are restored."""
+    module = trainer.lightning_module
+    path = find_checkpoint(trainer, ckpt_path, model_given)
+    fitting = trainer.state.fn == TrainerFn.FITTING
+    if fitting:
+        _set_default_limits(trainer)
+    clean_namespace(module.hparams)
+    attach_model_callbacks(trainer)
+    for callback in trainer.callbacks:
+        callback.log, callback.log_dict = module.log, module.log_dict
+    validate_configuration(trainer, module)
+    _prepare_data(trainer)
+    _setup(trainer)
+    if overrides(module, "configure_model"):
+        with trainer.strategy.root_device, trainer.precision_plugin.tensor_init_context():
+            call_module(trainer, "configure_model")
+    restored = checkpoint.read(trainer, path, weights_only)
+    checkpoint.restore_modules_and_callbacks(trainer, restored)
+    trainer._logged.reset_results()
+    trainer._logged.reset_metrics()
+    run = trainer._run = _make_run(trainer)
+    if fitting:
+        call_both(trainer, "on_fit_start")
+    if trainer.enable_autolog_hparams:
+        log_hyperparameters(trainer)
+    checkpoint.restore_training_state(run, restored)
+    return run
+
+
+def close_run(run: Run) -> None:
+    """The loop is over: the module goes back to the CPU, hooks run, the loggers close."""
+    trainer = run.trainer
+    release(trainer)
+    if trainer.state.fn == TrainerFn.FITTING:
+        call_both(trainer, "on_fit_end")
+    fn = trainer.state.fn
+    if trainer.datamodule is not None:
+        trainer.datamodule.teardown(stage=fn)
+    call_callbacks(trainer, "teardown", stage=fn)
+    call_module(trainer, "teardown", stage=fn)
+    trainer._logged.fx = None
+    run.module._metric_names = None
+    for logger in trainer.loggers:
+        logger.finalize("success")
+    trainer.state.status = TrainerStatus.FINISHED
+    trainer.state.stage = None
+    trainer._logged.enter(None)
+
+
+def release(trainer: "Trainer") -> None:
+    """Give back what the run held: the device's memory, the loaders' workers."""
+    optimizers_to_device(trainer.optimizers, torch.device("cpu"))
+    if trainer._module is not None:
+        trainer.strategy.release(trainer._module)
+    for state in (trainer.fit_loop, trainer.fit_loop.val_loop, trainer.validate_loop, trainer.test_loop):
+        if state.batches is not None:
+            state.batches.stop()
+            state.batches = None
+        state.results.to_cpu()
+    if trainer.predict_loop.batches is not None:
+        trainer.predict_loop.batches.stop()
+        trainer.predict_loop.batches = None
+    trainer._logged.to_cpu()
+
+
+def interrupt(trainer: "Trainer", exception: BaseException) -> None:
+    """The run ends with an exception: tell everyone, then give back what it held."""
+    trainer.state.status = TrainerStatus.INTERRUPTED
+    if trainer._module is not None:
+        call_callbacks(trainer, "on_exception", exception)
+    if trainer.datamodule is not None:
+        trainer.datamodule.on_exception(exception)
+    for logger in trainer.loggers:
+        logger.finalize("failed")
+    release(trainer)
+
+
+@contextlib.contextmanager
+def signals(trainer: "Trainer") -> Iterator[None]:
+    """Within it SIGTERM asks the loop to stop at the next safe point; a handler that was there still runs."""
+    trainer.received_sigterm = False
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def on_sigterm(number: int, frame: FrameType | None) -> None:
+        trainer.received_sigterm = True
+        rank_zero_info("Received SIGTERM, stopping at the next safe point ...")
+        previous = before[signal.SIGTERM]
+        if callable(previous):
+            previous(number, frame)
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+def _set_default_limits(trainer: "Trainer") -> None:
+    """How many epochs, when nothing was said."""
+    state = trainer.fit_loop
+    if state.max_epochs is None:
+        state.max_epochs = -1
+        if state.max_steps == -1 and not trainer._has_timer():
+            rank_zero_warn(
+                "`max_epochs` was not set. Setting it to 1000 epochs. To train without an epoch limit, set"
+                " `max_epochs=-1`."
+            )
+            state.max_epochs = 1000
+    if state.min_epochs is None:
+        state.min_epochs = 1 if state.min_steps is not None else 0
+
+
+def _prepare_data(trainer: "Trainer") -> None:
+    """Once per machine, by its first process."""
+    for holder in (trainer.datamodule, trainer.lightning_module):
+        if holder is None or not is_overridden("prepare_data", holder, DataHooks):
+            continue
+        if trainer.local_rank == 0 and (holder.prepare_data_per_node or trainer.node_rank == 0):
+            holder.prepare_data()
+
+
+def _setup(trainer: "Trainer") -> None:
+    """The ``setup`` hooks, the data module's first."""
+    fn = trainer.state.fn
+    for module in trainer.lightning_module.modules():
+        if isinstance(module, PlacedModule):
+            # `self.device` already says where the module will be.
+            module._device = trainer.strategy.root_device
+    for logger in trainer.loggers:
+        getattr(logger, "experiment", None)  # made now, so that its folder exists for the hooks
+    trainer.strategy.barrier("pre_setup")
+    if trainer.datamodule is not None:
+        trainer.datamodule.setup(stage=fn)
+    call_callbacks(trainer, "setup", stage=fn)
+    call_module(trainer, "setup", stage=fn)
+    trainer.strategy.barrier("post_setup")
+
+
+def _make_run(trainer: "Trainer") -> Run:
+    """Move the module to its device, make the optimizers, and write down what the loop will need."""
+    module, strategy, precision = trainer.lightning_module, trainer.strategy, trainer.precision_plugin
+    precision.convert_module(module)
+    strategy.move(module)
+    trainer._model = strategy.wrap(module)
+    run = Run(
+        trainer=trainer,
+        module=module,
+        datamodule=trainer.datamodule,
+        precision=precision,
+        logged=trainer._logged,
+        fit=trainer.fit_loop,
+        transfer=make_transfer(module, trainer.datamodule, precision, strategy.root_device),
+        hooks=HookTable(trainer, module, trainer._logged),
+    )
+    trainer._run = run
+    if trainer.state.fn == TrainerFn.FITTING:
+        trainer.optimizers, trainer._lr_scheduler_configs = configure(trainer, module)
+        optimizers_to_device(trainer.optimizers, strategy.root_device)
+    return run
+
+
+def wrap_optimizer(trainer: "Trainer", optimizer: Any) -> LightningOptimizer:
+    """The optimizer as ``self.optimizers()`` gives it."""
+    if isinstance(optimizer, LightningOptimizer):
+        return optimizer
+
+    def step(raw: Any, closure: Any, **kwargs: Any) -> Any:
+        assert trainer._run is not None
+        return wrapped_step(trainer._run, raw, closure, **kwargs)
+
+    return LightningOptimizer(optimizer, step, trainer.lightning_module)

@@ -1,0 +1,221 @@
+"""One training batch. Read ``plain_step`` first: it is what almost every run does.
+
+The order is Lightning's: ``training_step``, then gradients are cleared, then ``backward``, then clipping and the update
+(https://lightning.ai/docs/pytorch/stable/common/lightning_module.html#hooks).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.optim import LBFGS, Optimizer
+
+from torchlift.run import Run, accepts_plain_step, overrides
+from torchlift.utilities.exceptions import MisconfigurationException
+from torchlift.utilities.rank_zero import warn_once
+
+
+def choose_step(run: Run) -> Callable[[Run, Any, int], dict[str, Any]]:
+    """The form of step that this module and its optimizer need, decided once."""
+    if not run.module.automatic_optimization:
+        return manual_step
+    assert run.optimizer is not None
+    if overrides(run.module, "optimizer_step") or run.precision.scaler or not accepts_plain_step(run.optimizer):
+        return closure_step
+    return plain_step
+
+
+def plain_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
+    """Loss, gradients, update: the loop of a plain script, with hooks where somebody listens."""
+    hooks, fit, optimizer, every = run.hooks, run.fit, run.optimizer, run.trainer.accumulate_grad_batches
+    assert run.training_step is not None and optimizer is not None
+    run.logged.fx = "training_step"
+    loss, outputs = split_output(run.training_step(batch, batch_idx), every)
+    run.logged.fx = "optimizer_step"
+    if batch_idx % every == 0:
+        zero_grad(run, optimizer, batch_idx)
+    if loss is not None:
+        backward(run, loss)
+    if every == 1 or not fit.accumulates(every):
+        if hooks.on_before_optimizer_step:
+            hooks.on_before_optimizer_step(optimizer)
+        if run.own_clipping or run.trainer.gradient_clip_val:
+            clip(run, optimizer)
+        optimizer.step()
+        fit.steps.total += 1
+    run.logged.fx = None
+    return outputs
+
+
+def closure_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
+    """As ``plain_step``, but loss and gradients are computed inside a closure that the optimizer calls.
+
+    For an overridden ``optimizer_step``, for optimizers that call the closure more than once or not at all, and for
+    gradient scaling.
+    """
+    trainer, fit, optimizer, every = run.trainer, run.fit, run.optimizer, run.trainer.accumulate_grad_batches
+    assert run.training_step is not None and optimizer is not None
+    outputs: dict[str, Any] = {}
+
+    def closure() -> Tensor | None:
+        nonlocal outputs
+        outer, run.logged.fx = run.logged.fx, "training_step"
+        assert run.training_step is not None and optimizer is not None
+        loss, outputs = split_output(run.training_step(batch, batch_idx), every)
+        run.logged.fx = outer
+        if batch_idx % every == 0:
+            zero_grad(run, optimizer, batch_idx)
+        if loss is not None:
+            backward(run, loss)
+        return outputs.get("loss")
+
+    if every > 1 and fit.accumulates(every):
+        with trainer.strategy.no_sync(trainer.model):
+            closure()
+        return outputs
+    run.logged.fx = "optimizer_step"
+    run.module.optimizer_step(trainer.current_epoch, batch_idx, trainer._wrapped_optimizers[0], closure)
+    run.logged.fx = None
+    fit.steps.total += 1
+    return outputs
+
+
+def manual_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
+    """``training_step`` does it all, through ``self.optimizers()`` and ``self.manual_backward``."""
+    assert run.training_step is not None
+    run.in_training_step, run.logged.fx = True, "training_step"
+    output = run.training_step(batch, batch_idx)
+    run.in_training_step, run.logged.fx = False, None
+    if output is None:
+        return {}
+    if isinstance(output, Tensor):
+        return {"loss": output.detach()}
+    if isinstance(output, Mapping):
+        outputs = dict(output)
+        if "loss" in outputs:
+            outputs["loss"] = outputs["loss"].detach()
+        return outputs
+    raise MisconfigurationException(
+        "In manual optimization, `training_step` must either return a Tensor or have no return."
+        f" Yours returned `{type(output).__name__}`."
+    )
+
+
+def split_output(output: Any, every: int) -> tuple[Tensor | None, dict[str, Any]]:
+    """The loss to differentiate (divided by the number of accumulated batches), and what ``on_train_batch_end`` gets.
+
+    Raises:
+        MisconfigurationException: `output` is no tensor, no mapping with ``"loss"``, and not ``None``.
+    """
+    extra: dict[str, Any] = {}
+    if isinstance(output, Tensor):
+        loss = output
+    elif isinstance(output, Mapping):
+        if output.get("loss") is None:
+            raise MisconfigurationException(
+                "In automatic_optimization, when `training_step` returns a dict, the 'loss' key needs to be present"
+            )
+        loss = output["loss"]
+        extra = {key: value for key, value in output.items() if key != "loss"}
+    elif output is None:
+        warn_once("`training_step` returned `None`. If this was on purpose, ignore this warning...")
+        return None, extra
+    else:
+        raise MisconfigurationException(
+            "In automatic optimization, `training_step` must return a Tensor, a dict, or None (where the step will be"
+            f" skipped). Yours returned `{type(output).__name__}`."
+        )
+    if every > 1:
+        loss = loss / every
+    # A copy: whoever changes the loss in place later must not change what was reported.
+    return loss, {"loss": loss.detach().clone(), **extra}
+
+
+def zero_grad(run: Run, optimizer: Optimizer, batch_idx: int) -> None:
+    """Clear the gradients, with the hook before it."""
+    if run.hooks.on_before_zero_grad:
+        run.hooks.on_before_zero_grad(optimizer)
+    if run.own_zero_grad:
+        outer, run.logged.fx = run.logged.fx, "optimizer_zero_grad"
+        run.module.optimizer_zero_grad(run.trainer.current_epoch, batch_idx, optimizer)
+        run.logged.fx = outer
+    else:
+        optimizer.zero_grad()
+    run.fit.zero_grads.total += 1
+
+
+def backward(run: Run, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+    """Compute the gradients, scaled if the precision wants it, with the hooks around it."""
+    outer, hooks = run.logged.fx, run.hooks
+    if run.module.automatic_optimization:
+        run.logged.fx = "backward"
+    if run.precision.scaler is not None:
+        loss = run.precision.scaler.scale(loss)
+    if hooks.on_before_backward:
+        hooks.on_before_backward(loss)
+    if run.own_backward:
+        run.module.backward(loss, *args, **kwargs)
+    else:
+        loss.backward(*args, **kwargs)
+    if hooks.on_after_backward:
+        hooks.on_after_backward()
+    run.logged.fx = outer
+
+
+def clip(run: Run, optimizer: Optimizer) -> None:
+    """Hand the gradients to the module's ``configure_gradient_clipping``."""
+    trainer = run.trainer
+    outer, run.logged.fx = run.logged.fx, "configure_gradient_clipping"
+    run.module.configure_gradient_clipping(
+        optimizer,
+        gradient_clip_val=trainer.gradient_clip_val,
+        gradient_clip_algorithm=trainer.gradient_clip_algorithm,
+    )
+    run.logged.fx = outer
+
+
+def wrapped_step(run: Run, optimizer: Optimizer, closure: Callable[[], Any] | None, **kwargs: Any) -> Any:
+    """What ``LightningOptimizer.step`` does: the closure, the hooks, clipping, the update."""
+    if run.precision.scaler is not None:
+        result = _scaled_step(run, optimizer, closure, **kwargs)
+    elif closure is None and accepts_plain_step(optimizer):
+        _before_update(run, optimizer)
+        result = optimizer.step(**kwargs)
+    else:
+
+        def whole() -> Any:
+            loss = closure() if closure is not None else None
+            _before_update(run, optimizer)
+            return loss
+
+        result = optimizer.step(closure=whole, **kwargs)
+    if run.in_training_step:
+        run.fit.manual_steps.total += 1
+    return result
+
+
+def _before_update(run: Run, optimizer: Optimizer) -> None:
+    """What happens between the gradients and the update."""
+    if run.hooks.on_before_optimizer_step:
+        run.hooks.on_before_optimizer_step(optimizer)
+    if run.module.automatic_optimization and (run.own_clipping or run.trainer.gradient_clip_val):
+        clip(run, optimizer)
+
+
+def _scaled_step(run: Run, optimizer: Optimizer, closure: Callable[[], Any] | None, **kwargs: Any) -> Any:
+    """With a gradient scaler: gradients are unscaled before the hooks; the update is left out if they overflowed."""
+    scaler = run.precision.scaler
+    assert scaler is not None
+    if isinstance(optimizer, LBFGS):
+        raise MisconfigurationException("AMP and the LBFGS optimizer are not compatible.")
+    result = closure() if closure is not None else None
+    # No loss in automatic optimization: there was no backward, so there is nothing to unscale or to apply.
+    skipped = result is None and run.module.automatic_optimization
+    if not skipped and not getattr(optimizer, "_step_supports_amp_scaling", False):
+        scaler.unscale_(optimizer)
+    _before_update(run, optimizer)
+    if skipped:
+        return result
+    output = scaler.step(optimizer, **kwargs)
+    scaler.update()
+    return output

@@ -1,0 +1,346 @@
+"""Trainer: the options of a run, and the four entry points.
+
+``fit`` leads to ``torchlift.loop.fit``, the loop. What happens before and after it is in ``torchlift.session``.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchlift import evaluation, loop, prediction, session
+from torchlift.accelerators import Accelerator, choose_accelerator, choose_device
+from torchlift.attributes import TrainerAttributes
+from torchlift.clipping import clip_algorithm
+from torchlift.defaults import default_callbacks, default_loggers
+from torchlift.logged import Logged
+from torchlift.loop_state import EvalState, FitState, PredictState
+from torchlift.module import LightningModule
+from torchlift.options import check_barebones, make_limits
+from torchlift.plugins import apply_plugins
+from torchlift.precision import Precision, make_precision
+from torchlift.run import Run
+from torchlift.states import RunningStage, TrainerFn, TrainerState
+from torchlift.strategies import SingleDeviceStrategy, Strategy
+from torchlift.utilities.apply import tensors_to_scalars
+from torchlift.utilities.exceptions import MisconfigurationException
+from torchlift.utilities.rank_zero import rank_zero_info
+from torchlift.utilities.types import LRSchedulerConfig
+
+
+class Trainer(TrainerAttributes):
+    """Runs a LightningModule: ``fit``, ``validate``, ``test``, ``predict``.
+
+    Arguments and their defaults are Lightning's:
+    https://lightning.ai/docs/pytorch/stable/common/trainer.html#trainer-class-api
+    Where Lightning writes on standard output, this Trainer writes on standard error.
+
+    Raises:
+        MisconfigurationException, ValueError, TypeError: an argument that cannot work; the message says which.
+    """
+
+    def __init__(
+        self,
+        *,
+        accelerator: str | Accelerator = "auto",
+        strategy: "str | Strategy" = "auto",
+        devices: list[int] | str | int = "auto",
+        num_nodes: int = 1,
+        precision: int | str | None = None,
+        logger: Any | Iterable[Any] | bool | None = None,
+        callbacks: list[Any] | Any | None = None,
+        fast_dev_run: int | bool = False,
+        max_epochs: int | None = None,
+        min_epochs: int | None = None,
+        max_steps: int = -1,
+        min_steps: int | None = None,
+        max_time: str | timedelta | dict[str, int] | None = None,
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
+        limit_predict_batches: int | float | None = None,
+        overfit_batches: int | float = 0.0,
+        val_check_interval: int | float | str | timedelta | dict[str, int] | None = None,
+        check_val_every_n_epoch: int | None = 1,
+        num_sanity_val_steps: int | None = None,
+        log_every_n_steps: int | None = None,
+        enable_checkpointing: bool | None = None,
+        enable_progress_bar: bool | None = None,
+        enable_model_summary: bool | None = None,
+        accumulate_grad_batches: int = 1,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+        deterministic: bool | str | None = None,
+        benchmark: bool | None = None,
+        inference_mode: bool = True,
+        use_distributed_sampler: bool = True,
+        profiler: Any | str | None = None,
+        detect_anomaly: bool = False,
+        barebones: bool = False,
+        plugins: Any | list[Any] | None = None,
+        sync_batchnorm: bool = False,
+        reload_dataloaders_every_n_epochs: int = 0,
+        default_root_dir: str | Path | None = None,
+        enable_autolog_hparams: bool = True,
+        model_registry: str | None = None,
+    ) -> None:
+        if barebones:
+            check_barebones(**{name: value for name, value in locals().items() if name != "self"})
+        self.barebones = barebones
+        on = not barebones
+        enable_checkpointing = on if enable_checkpointing is None else enable_checkpointing
+        enable_progress_bar = on if enable_progress_bar is None else enable_progress_bar
+        enable_model_summary = on if enable_model_summary is None else enable_model_summary
+        log_every_n_steps = 50 * on if log_every_n_steps is None else log_every_n_steps
+        num_sanity_val_steps = 2 * on if num_sanity_val_steps is None else num_sanity_val_steps
+
+        # Where and how
+        self._accelerator = choose_accelerator(accelerator)
+        self.strategy: Strategy = _choose_strategy(strategy, self._accelerator, devices, num_nodes)
+        self.precision_plugin: Precision = make_precision(precision, self.strategy.root_device.type)
+        apply_plugins(self, plugins, precision)
+        _set_determinism(deterministic, benchmark)
+        self._use_distributed_sampler, self._sync_batchnorm = use_distributed_sampler, sync_batchnorm
+        if profiler is not None:
+            raise MisconfigurationException(f"`Trainer(profiler={profiler!r})`: profilers are not available yet.")
+        self.profiler = None
+
+        # How much
+        limits = make_limits(
+            train=limit_train_batches,
+            val=limit_val_batches,
+            test=limit_test_batches,
+            predict=limit_predict_batches,
+            overfit=overfit_batches,
+            val_check_interval=val_check_interval,
+            check_val_every_n_epoch=check_val_every_n_epoch,
+            num_sanity_val_steps=num_sanity_val_steps,
+            max_epochs=max_epochs,
+            max_steps=max_steps,
+            fast_dev_run=fast_dev_run,
+        )
+        self.fast_dev_run, self.overfit_batches = limits.fast_dev_run, limits.overfit
+        self.limit_train_batches, self.limit_val_batches = limits.train, limits.val
+        self.limit_test_batches, self.limit_predict_batches = limits.test, limits.predict
+        self.val_check_interval, self._val_check_time_interval = limits.val_check_interval, limits.val_check_seconds
+        self.check_val_every_n_epoch, self.num_sanity_val_steps = (
+            limits.check_val_every_n_epoch,
+            limits.num_sanity_val_steps,
+        )
+        self.val_check_batch: int | float | None = None
+        self._last_val_time = 0.0
+        if not isinstance(reload_dataloaders_every_n_epochs, int) or reload_dataloaders_every_n_epochs < 0:
+            raise MisconfigurationException(
+                f"`reload_dataloaders_every_n_epochs` should be an int >= 0, got {reload_dataloaders_every_n_epochs}."
+            )
+        self.reload_dataloaders_every_n_epochs = reload_dataloaders_every_n_epochs
+
+        # The update
+        if gradient_clip_val is not None and not isinstance(gradient_clip_val, (int, float)):
+            raise TypeError(f"`gradient_clip_val` should be an int or a float. Got {gradient_clip_val}.")
+        self.gradient_clip_val = gradient_clip_val
+        self.gradient_clip_algorithm = clip_algorithm(gradient_clip_algorithm)
+        self.accumulate_grad_batches = accumulate_grad_batches
+        self._detect_anomaly = detect_anomaly
+
+        # What is going on
+        self.state = TrainerState()
+        self.should_stop = False
+        self.received_sigterm = False
+        self.datamodule: Any | None = None
+        self._module: LightningModule | None = None
+        self._model: Any | None = None
+        self._run: Run | None = None
+        self._logged = Logged()
+        self._optimizers: list[Any] = []
+        self._wrapped_optimizers: list[Any] = []
+        self._lr_scheduler_configs: list[LRSchedulerConfig] = []
+        val_loop = EvalState(RunningStage.VALIDATING, inference_mode=False, verbose=False)
+        self.fit_loop = FitState(limits.max_epochs, min_epochs, limits.max_steps, min_steps, val_loop)
+        self.validate_loop = EvalState(RunningStage.VALIDATING, inference_mode)
+        self.test_loop = EvalState(RunningStage.TESTING, inference_mode)
+        self.predict_loop = PredictState(inference_mode)
+
+        # Who listens
+        self._default_root_dir = os.fspath(default_root_dir) if default_root_dir else os.getcwd()
+        self.log_every_n_steps = log_every_n_steps
+        self.enable_autolog_hparams = enable_autolog_hparams
+        self._ckpt_path: str | Path | None = None
+        self._ckpt_path_is_users = False
+        self.callbacks = default_callbacks(
+            callbacks, enable_checkpointing, enable_progress_bar, enable_model_summary, max_time
+        )
+        self.loggers = default_loggers(on if logger is None else logger, self.default_root_dir, bool(fast_dev_run))
+
+    # -- entry points -------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        model: LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: Any = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train.
+
+        Args:
+            model: what to train.
+            train_dataloaders: an iterable of batches, a collection of such, or a data module.
+            val_dataloaders: the same, to validate on.
+            datamodule: instead of loaders.
+            ckpt_path: go on from this checkpoint; ``"last"`` and ``"best"`` mean those of the checkpoint callback.
+            weights_only: ``False`` lets the checkpoint hold any object, which can run code.
+        """
+        self.should_stop = False
+        data = {"train": train_dataloaders, "val": val_dataloaders, "datamodule": datamodule}
+        self._guarded(TrainerFn.FITTING, RunningStage.TRAINING, model, data, ckpt_path, weights_only)
+
+    def validate(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
+        datamodule: Any = None,
+        weights_only: bool | None = None,
+    ) -> list[dict[str, float]]:
+        """Evaluate on the validation set.
+
+        Args:
+            model: what to evaluate; that of the last run by default, with the best checkpoint's weights.
+            dataloaders: an iterable of batches, a collection of such, or a data module.
+            ckpt_path: load these weights first; ``"best"`` and ``"last"`` mean those of the checkpoint callback.
+            verbose: show the metrics on standard error.
+            datamodule: instead of loaders.
+            weights_only: ``False`` lets the checkpoint hold any object, which can run code.
+
+        Returns:
+            The logged metrics, one dictionary per loader.
+        """
+        self.validate_loop.verbose = verbose
+        data = {"val": dataloaders, "datamodule": datamodule}
+        fn, stage = TrainerFn.VALIDATING, RunningStage.VALIDATING
+        return tensors_to_scalars(self._guarded(fn, stage, model, data, ckpt_path, weights_only))
+
+    def test(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
+        datamodule: Any = None,
+        weights_only: bool | None = None,
+    ) -> list[dict[str, float]]:
+        """Evaluate on the test set; arguments and result are as in :meth:`validate`."""
+        self.test_loop.verbose = verbose
+        data = {"test": dataloaders, "datamodule": datamodule}
+        fn, stage = TrainerFn.TESTING, RunningStage.TESTING
+        return tensors_to_scalars(self._guarded(fn, stage, model, data, ckpt_path, weights_only))
+
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: Any = None,
+        return_predictions: bool | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Any] | list[list[Any]] | None:
+        """Run ``predict_step`` on each batch.
+
+        Args:
+            model: what to predict with; that of the last run by default, with the best checkpoint's weights.
+            dataloaders: an iterable of batches, a collection of such, or a data module.
+            datamodule: instead of loaders.
+            return_predictions: keep and return what the steps returned; yes by default.
+            ckpt_path: load these weights first.
+            weights_only: ``False`` lets the checkpoint hold any object, which can run code.
+
+        Returns:
+            The predictions of each batch; with several loaders a list of these.
+        """
+        self.predict_loop.return_predictions = True if return_predictions is None else return_predictions
+        data = {"predict": dataloaders, "datamodule": datamodule}
+        return self._guarded(TrainerFn.PREDICTING, RunningStage.PREDICTING, model, data, ckpt_path, weights_only)
+
+    # -- one run ------------------------------------------------------------------------------------------------------
+
+    def _guarded(
+        self,
+        fn: TrainerFn,
+        stage: RunningStage,
+        model: LightningModule | None,
+        data: dict[str, Any],
+        ckpt_path: str | Path | None,
+        weights_only: bool | None,
+    ) -> Any:
+        """One entry point, tidied up however it ends. Ctrl-C ends in ``SystemExit``, as in Lightning."""
+        try:
+            session.attach(self, fn, stage, model, data)
+            with session.signals(self):
+                return self._run_stage(model is not None, ckpt_path, weights_only)
+        except KeyboardInterrupt as exception:
+            rank_zero_info("\nDetected KeyboardInterrupt, attempting graceful shutdown ...")
+            # A second Ctrl-C must not cut the shutdown short.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            session.interrupt(self, exception)
+            sys.exit(1)
+        except BaseException as exception:
+            session.interrupt(self, exception)
+            self.state.stage = None
+            raise
+
+    def _run_stage(self, model_given: bool, ckpt_path: str | Path | None, weights_only: bool | None) -> Any:
+        run = session.open_run(self, model_given, ckpt_path, weights_only)
+        run.module.zero_grad()
+        result = self._loop()(run)
+        session.close_run(run)
+        return result
+
+    def _loop(self) -> Callable[[Run], Any]:
+        """The loop of this entry point."""
+        if self.state.fn == TrainerFn.FITTING:
+            return loop.fit
+        if self.state.fn == TrainerFn.PREDICTING:
+            return prediction.predict
+        return lambda run: evaluation.evaluate(run, self._evaluation_state)
+
+
+def _choose_strategy(
+    strategy: "str | Strategy", accelerator: Accelerator, devices: list[int] | str | int, num_nodes: int
+) -> Strategy:
+    if num_nodes != 1:
+        raise MisconfigurationException(
+            f"`Trainer(num_nodes={num_nodes})`: this runtime uses one machine. Run this code on the real Lightning by"
+            " changing its import line."
+        )
+    if not isinstance(strategy, str):
+        return strategy
+    if strategy.lower() not in ("auto", "single_device"):
+        raise MisconfigurationException(
+            f"`Trainer(strategy={strategy!r})`: this runtime uses one device ('auto' or 'single_device'). Run this code"
+            " on the real Lightning by changing its import line."
+        )
+    return SingleDeviceStrategy(choose_device(accelerator, devices))
+
+
+def _set_determinism(deterministic: bool | str | None, benchmark: bool | None) -> None:
+    """Choose deterministic algorithms, and whether cuDNN looks for the fastest ones."""
+    if deterministic == "warn":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    elif deterministic is not None:
+        torch.use_deterministic_algorithms(bool(deterministic))
+    if deterministic:
+        # What makes CUDA's matrix products deterministic: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    if benchmark is None and deterministic:
+        benchmark = False
+    if benchmark is not None:
+        torch.backends.cudnn.benchmark = benchmark

@@ -1,0 +1,24 @@
+"""Small helpers that the runtime and user code share; the names are those of ``lightning.pytorch.utilities``."""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "AttributeDict": "torchlift.hparams",
+    "CombinedLoader": "torchlift.utilities.combined_loader",
+    "GradClipAlgorithmType": "torchlift.utilities.enums",
+    "MisconfigurationException": "torchlift.utilities.exceptions",
+    "grad_norm": "torchlift.utilities.grads",
+    "isolate_rng": "torchlift.utilities.seed",
+    "move_data_to_device": "torchlift.utilities.apply",
+    "rank_zero_debug": "torchlift.utilities.rank_zero",
+    "rank_zero_info": "torchlift.utilities.rank_zero",
+    "rank_zero_only": "torchlift.utilities.rank_zero",
+    "rank_zero_warn": "torchlift.utilities.rank_zero",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'torchlift.utilities' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
