@@ -55,7 +55,12 @@ class PredictState:
     batches: Batches | None = None
     num_batches: list[int | float] = field(default_factory=list)
     return_predictions: bool = True
-    predictions: list[list[Any]] = field(default_factory=list)
+    by_loader: list[list[Any]] = field(default_factory=list)  # what the steps returned
+
+    @property
+    def predictions(self) -> list[Any]:
+        """What the steps returned, of each batch; with several loaders a list of these."""
+        return self.by_loader[0] if len(self.by_loader) == 1 else self.by_loader
 
     def state_dict(self, prefix: str) -> dict[str, Any]:
         progress = self.batch_progress.state_dict(with_last=False)

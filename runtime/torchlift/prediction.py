@@ -53,7 +53,7 @@ def start(run: Run, state: PredictState) -> dict[Any, bool]:
     combined.limits = state.num_batches
     state.batches = Batches(combined)
     state.batches.start()
-    state.predictions = [[] for _ in combined.flattened]
+    state.by_loader = [[] for _ in combined.flattened]
     names = ("predict_step", "on_predict_batch_start", "on_predict_batch_end")
     check_dataloader_idx(run.module, names, len(combined.flattened) > 1, "predict")
     modes = {module: module.training for module in run.module.modules()}
@@ -71,7 +71,8 @@ def run_batches(run: Run, state: PredictState) -> None:
     several = len(combined.flattened) > 1
     step = batch_step(run.module, "predict_step", run.precision)
     batch_start, batch_end = run.hooks.of("predict", "batch_start"), run.hooks.of("predict", "batch_end")
-    keeps = state.return_predictions
+    # a callback that writes them at the end of the epoch wants them even if the caller does not
+    keeps = state.return_predictions or any(one.interval.on_epoch for one in _writers(run))
     while True:
         try:
             batch, index, source = batches.take()
@@ -94,7 +95,7 @@ def run_batches(run: Run, state: PredictState) -> None:
             batch_end(output, *arguments)
         progress.phase = COMPLETED
         if keeps:
-            state.predictions[source].append(move_data_to_device(output, "cpu"))
+            state.by_loader[source].append(move_data_to_device(output, "cpu"))
 
 
 def finish(run: Run, state: PredictState, modes: dict[Any, bool]) -> list[Any] | None:
@@ -103,15 +104,19 @@ def finish(run: Run, state: PredictState, modes: dict[Any, bool]) -> list[Any] |
         hook()
     predictions = state.predictions if state.return_predictions else None
     if not state.return_predictions:
-        state.predictions = []
+        state.by_loader = []
     if hook := run.hooks.of("predict", "end"):
         hook()
     for module in run.module.modules():
         if module in modes:
             module.training = modes[module]
-    if predictions is None:
-        return None
-    return predictions[0] if len(predictions) == 1 else predictions
+    return predictions
+
+
+def _writers(run: Run) -> list[Any]:
+    from torchlift.callbacks import BasePredictionWriter
+
+    return [callback for callback in run.trainer.callbacks if isinstance(callback, BasePredictionWriter)]
 
 
 def _without_gradients(state: PredictState) -> AbstractContextManager:

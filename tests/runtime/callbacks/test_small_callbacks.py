@@ -113,13 +113,19 @@ def test_a_failed_run_leaves_a_checkpoint_and_a_good_one_none(harness: Any, kind
 # -- BasePredictionWriter --------------------------------------------------------------------------------------------
 
 
+def writer_base(harness: Any, kind: str) -> tuple[type, ...]:
+    own = harness.callback_class(kind, "BasePredictionWriter")
+    return (own, theirs.BasePredictionWriter) if kind == "bridged" else (own,)
+
+
+@pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("interval", ["batch", "epoch", "batch_and_epoch"])
-def test_predictions_are_handed_over(harness: Any, kind: str, tmp_path: Path, interval: str) -> None:
+def test_predictions_are_handed_over(harness: Any, kind: str, tmp_path: Path, interval: str, keep: bool) -> None:
     written = []
     for one in ("lightning", kind):
         seen: list[Any] = []
 
-        class Writer(harness.callback_class(one, "BasePredictionWriter")):  # type: ignore[misc]
+        class Writer(*writer_base(harness, one)):  # type: ignore[misc]
             def write_on_batch_end(self, trainer: Any, module: Any, prediction: Any, *rest: Any) -> None:
                 _indices, batch, batch_idx, dataloader_idx = rest
                 self.seen.append((prediction, batch, batch_idx, dataloader_idx))
@@ -138,9 +144,11 @@ def test_predictions_are_handed_over(harness: Any, kind: str, tmp_path: Path, in
         trainer = lightning.Trainer(
             accelerator="cpu", logger=False, callbacks=[writer], enable_progress_bar=False, default_root_dir=tmp_path
         )
-        trainer.predict(Module(), torch.utils.data.DataLoader([1, 2, 3]))
-        written.append(seen)
-    assert written[0] == written[1] != []
+        loader = torch.utils.data.DataLoader([1, 2, 3])
+        returned = [trainer.predict(Module(), loader, return_predictions=keep)]
+        returned.append(trainer.predict(Module(), [loader, loader], return_predictions=keep))
+        written.append((seen, returned))
+    assert written[0] == written[1] and written[0][0]
 
 
 def test_an_interval_that_does_not_exist_is_refused() -> None:
