@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from torchlift_convert.types import Options, Result, Status
+import ast
+import re
+
+from torchlift_convert.check import Broken, check
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.ledger import became_of, fates_of
+from torchlift_convert.pipeline import emit, find, findings_of, make_plan
+from torchlift_convert.syntax import Unreadable, decode, parse, python_tree
+from torchlift_convert.types import Diagnostic, Options, Proof, Result, Severity, Span, Status
+
+_FRAMEWORK = re.compile(r"\b(?:torchlift|lightning|pytorch_lightning)\b")
 
 
 def convert(source: str | bytes, options: Options = Options()) -> Result:
@@ -15,4 +25,57 @@ def convert(source: str | bytes, options: Options = Options()) -> Result:
     Returns:
         A Result; this function raises only on bugs of its own.
     """
-    return Result(Status.NO_LOOP)
+    try:
+        text = decode(source)
+        tree = python_tree(text)
+    except Unreadable as error:
+        return _unreadable(error)
+    if is_lightning(tree):
+        return Result(Status.ALREADY)
+    if "backward" not in text:
+        return Result(Status.NO_LOOP)
+    try:
+        script = parse(text, tree)
+    except Unreadable as error:
+        return _unreadable(error)
+    try:
+        found = find(script)
+        if found is None:
+            return Result(Status.NO_LOOP)
+        plan = make_plan(*found)
+        rendered, origins = emit(plan, options.target)
+        check(script, rendered)
+    except Refuse as refusal:
+        return Result(Status.REFUSED, diagnostics=(refusal.diagnostic,))
+    except Broken as broken:
+        return Result(Status.REFUSED, diagnostics=(broken.diagnostic,))
+    return Result(
+        Status.CONVERTED,
+        Proof.BY_CONSTRUCTION,
+        code=rendered.text,
+        optimization=plan.regions.optimization,
+        datamodule=plan.data.name if plan.data else None,
+        module=plan.module.name,
+        became=became_of(plan),
+        fates=fates_of(plan, rendered, origins),
+        diagnostics=findings_of(plan),
+    )
+
+
+def _unreadable(error: Unreadable) -> Result:
+    span = Span(error.line or 1, error.line or 1)
+    return Result(Status.UNREADABLE, diagnostics=(Diagnostic("TL902", Severity.REFUSAL, str(error), span),))
+
+
+def is_lightning(tree: ast.Module) -> bool:
+    """Does the file define a LightningModule, or hand one to a Trainer, already?"""
+    imports = [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    names = [a.name for n in imports if isinstance(n, ast.Import) for a in n.names]
+    names += [n.module or "" for n in imports if isinstance(n, ast.ImportFrom)]
+    if not any(_FRAMEWORK.match(name) for name in names):
+        return False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            if any(ast.unparse(base).endswith(("LightningModule", "LightningDataModule")) for base in node.bases):
+                return True
+    return False

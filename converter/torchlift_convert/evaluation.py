@@ -14,7 +14,7 @@ from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.names import own_nodes
-from torchlift_convert.nest import Nest, bind_call, nodes_of, split_return
+from torchlift_convert.nest import Nest, bind_call, bind_returned, nodes_of, split_return
 from torchlift_convert.program import Frame, Hole, Item, Program, Var
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.regions import (
@@ -116,6 +116,9 @@ class Evaluation:
         func, outer = target
         inner, binds = bind_call(call, item.frame, _undecorated(func, self._is_grad_mode, item.frame), outer)
         body, value = split_return(func)
+        merged = bind_returned(stmt, call, item.frame, inner, value)
+        if merged:
+            gone[stmt] = Gone(FateKind.MERGED, "the function's result has the caller's name")
         out: list[Item] = list(binds)
         for s in body:
             if isinstance(s, (ast.Global, ast.Nonlocal)):
@@ -124,7 +127,7 @@ class Evaluation:
                 gone[s] = Gone(FateKind.MERGED, "docstring of a function that became hooks")
             else:
                 out += self._expand(Item(s, inner), gone)
-        if not isinstance(stmt, ast.Expr) and value is not None:
+        if not merged and not isinstance(stmt, ast.Expr) and value is not None:
             out.append(Item(stmt, item.frame, (Hole("__returned__", call, value, inner),)))
         return out
 

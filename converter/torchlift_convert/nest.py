@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from torchlift_convert.diagnostics import Refuse
-from torchlift_convert.names import access, own_nodes
+from torchlift_convert.names import access, free_names, own_nodes, parameters
 from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, Program, dotted
 from torchlift_convert.syntax import blocks_of
 
@@ -253,7 +253,10 @@ class Finder:
         inner, binds = bind_call(call, frame, func, outer)
         self.followed.append(func)
         body, value = split_return(func)
+        merged = bind_returned(stmt, call, frame, inner, value)
         out: list[Entry] = [*binds, *self.flatten(inner, body)]
+        if merged:
+            return out
         hole = Hole("__returned__", call, value, inner)
         if not isinstance(stmt, ast.Expr) or stmt.value is not call:
             if value is None:
@@ -319,6 +322,34 @@ def bind_call(call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame) ->
         ast.fix_missing_locations(ast.copy_location(assign, call))
         binds.append(Item(assign, inner, (Hole("__argument__", expr, expr, source),), synthetic=True))
     return inner, binds
+
+
+def bind_returned(stmt: ast.stmt, call: ast.Call, frame: Frame, inner: Frame, value: ast.expr | None) -> bool:
+    """Let what the function returns bear the caller's names: ``accuracy = test()`` over ``return acc``.
+
+    Only where both sides are plain names and the function cannot tell: it neither takes nor reads the caller's variable.
+    """
+    if not isinstance(stmt, ast.Assign) or len(stmt.targets) != 1 or stmt.value is not call or value is None:
+        return False
+    targets = stmt.targets[0].elts if isinstance(stmt.targets[0], ast.Tuple) else [stmt.targets[0]]
+    returned = value.elts if isinstance(value, ast.Tuple) else [value]
+    pairs = list(zip(targets, returned, strict=False))
+    names = [(t.id, r.id) for t, r in pairs if isinstance(t, ast.Name) and isinstance(r, ast.Name)]
+    if len(names) != len(targets) or len(targets) != len(returned):
+        return False
+    if len({r for _, r in names}) != len(names) or len({t for t, _ in names}) != len(names):
+        return False
+    assert not isinstance(inner.scope, ast.Module)
+    taken = {frame.resolve(n) for n in access(call).reads}
+    for target, name in names:
+        var = frame.resolve(target)
+        if var in taken or name not in inner.locals or name in inner.bound or name in parameters(inner.scope.args):
+            return False
+        if target in free_names(inner.scope).reads | free_names(inner.scope).binds:
+            return False
+    for target, name in names:
+        inner.bound[name] = Bound(ast.Name(target, ast.Load()), frame)
+    return True
 
 
 def split_return(func: FunctionNode) -> tuple[list[ast.stmt], ast.expr | None]:

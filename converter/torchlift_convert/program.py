@@ -11,6 +11,7 @@ import ast
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torchlift_convert.names import access, declared_outer, flow_of, parameters, stmt_flow
 from torchlift_convert.syntax import Script, walk_statements
@@ -105,13 +106,14 @@ class Item:
     frame: Frame
     holes: tuple[Hole, ...] = ()
     synthetic: bool = False  # binds a parameter; not in the source
+    without: tuple[ast.stmt, ...] = ()  # statements inside it that are not carried over
 
-    @property
+    @cached_property
     def shape(self) -> ast.stmt:
-        """The statement with placeholders where calls were followed."""
-        if not self.holes:
+        """The statement with placeholders where calls were followed, and without what is not carried over."""
+        if not self.holes and not self.without:
             return self.stmt
-        return _fill(self.stmt, {h.call: h.placeholder for h in self.holes})
+        return _fill(self.stmt, {h.call: h.placeholder for h in self.holes}, self.without)
 
 
 @dataclass(frozen=True)
@@ -187,17 +189,23 @@ def globals_bound_in(tree: ast.Module) -> frozenset[str]:
     return frozenset(found)
 
 
-def _fill(stmt: ast.stmt, names: dict[ast.expr, str]) -> ast.stmt:
-    class Fill(ast.NodeTransformer):
-        def visit(self, node: ast.AST) -> ast.AST:
-            if node in names:
-                return ast.copy_location(ast.Name(names[node], ast.Load()), node)  # type: ignore[index]
-            return super().visit(node)
-
-    marks = {id(call): name for call, name in names.items()}
+def _fill(stmt: ast.stmt, names: dict[ast.expr, str], without: tuple[ast.stmt, ...]) -> ast.stmt:
     memo: dict[int, object] = {}
     clone = copy.deepcopy(stmt, memo)
-    names = {memo[key]: name for key, name in marks.items()}  # type: ignore[misc]
+    filled = {id(memo[id(call)]): name for call, name in names.items()}
+    dropped = {id(memo[id(gone)]) for gone in without}
+
+    class Fill(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> ast.AST | None:
+            if id(node) in filled:
+                return ast.copy_location(ast.Name(filled[id(node)], ast.Load()), node)
+            if id(node) in dropped:
+                return None
+            node = super().visit(node)
+            if isinstance(node, ast.If) and not node.body:
+                node.body = [ast.copy_location(ast.Pass(), node)]
+            return node
+
     return Fill().visit(clone)
 
 

@@ -15,7 +15,7 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.nest import Nest, nodes_of
 from torchlift_convert.program import Frame, Item, Program, Var
 from torchlift_convert.recognisers import fact_of, facts_of
-from torchlift_convert.roles import Roles, expression, variable
+from torchlift_convert.roles import Roles, add_definitions, expression, variable
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -160,6 +160,10 @@ class Cutter:
             items[Region.EPOCH_END] = tuple(after)
         else:
             items |= validation.items
+            known = {id(i.frame) for i in [*before, *body, *after]}
+            for frame in {id(i.frame): i.frame for r in validation.items.values() for i in r}.values():
+                if id(frame) not in known:
+                    add_definitions(self.roles.definitions, frame)
         items[Region.EPOCH_START] = tuple(evaluation.without_train_calls(before, validation is not None))
         items[Region.STEP] = tuple(evaluation.without_train_calls(items[Region.STEP], validation is not None))
         regions = replace(

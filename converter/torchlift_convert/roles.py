@@ -95,10 +95,15 @@ def definitions(program: Program, nest: Nest) -> dict[Var, list[Definition]]:
     found: dict[Var, list[Definition]] = {}
     frames = {id(f): f for f in [program.module, nest.home, *(i.frame for i in nest_items(nest))]}
     for frame in frames.values():
-        for stmt in walk_statements_of_scope(frame.scope.body):
-            for var, value in assigned(stmt, frame):
-                found.setdefault(var, []).append(Definition(stmt, value, frame))
+        add_definitions(found, frame)
     return found
+
+
+def add_definitions(found: dict[Var, list[Definition]], frame: Frame) -> None:
+    """Add the places where a frame's statements bind variables."""
+    for stmt in walk_statements_of_scope(frame.scope.body):
+        for var, value in assigned(stmt, frame):
+            found.setdefault(var, []).append(Definition(stmt, value, frame))
 
 
 def assign_roles(program: Program, nest: Nest) -> Roles:

@@ -8,13 +8,13 @@ that the Trainer reproduces; statements after the step move before it when they 
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.nest import Nest, nodes_of
-from torchlift_convert.program import Item, Program, Var, dotted, reads_of
+from torchlift_convert.program import Frame, Item, Program, Var, dotted, reads_of
 from torchlift_convert.recognisers import facts_of
 from torchlift_convert.regions import (
     BACKWARD,
@@ -41,6 +41,9 @@ class Marks:
     loss: ast.expr
 
 
+Limit = tuple[ast.expr, Frame, ast.stmt]  # an option, its frame, and the statement that it guards
+
+
 class NotAutomatic(Exception):
     """Why the Trainer may not optimize by itself, and the statement that shows it."""
 
@@ -62,6 +65,10 @@ class Stepping:
     def cut(self, body: list[Item], header: Header | None) -> Regions:
         """The regions of one batch."""
         limit = self._limit_one(body, header)
+        if limit is not None:
+            last, option = body[-1], limit[2]
+            self.gone[option] = Gone(FateKind.TRAINER, f"Trainer(limit_train_batches): {ast.unparse(limit[0])}")
+            body = body[:-1] if option is last.stmt else [*body[:-1], replace(last, without=(option,))]
         try:
             return self._automatic(body, header, limit)
         except NotAutomatic as reason:
@@ -71,7 +78,7 @@ class Stepping:
                 Optimization.MANUAL,
                 {Region.STEP: tuple(body)},
                 header,
-                limit_one=limit,
+                limit_one=limit[:2] if limit else None,
                 stops=stops,
                 why_manual=(reason.why, reason.stmt),
             )
@@ -96,7 +103,7 @@ class Stepping:
 
     # -- automatic -----------------------------------------------------------------------------------------------------
 
-    def _automatic(self, body: list[Item], header: Header | None, limit: tuple[ast.expr, object] | None) -> Regions:
+    def _automatic(self, body: list[Item], header: Header | None, limit: Limit | None) -> Regions:
         marks = self._marks(body)
         loss = marks.loss
         drop = {marks.zero: ZERO_GRAD, marks.backward: BACKWARD, marks.step: OPT_STEP}
@@ -109,7 +116,7 @@ class Stepping:
         clip, before_step = self._clip(between)
         if all(self.commutes_with_step(i) for i in before_step):
             early, before_step = [*early, *before_step], []
-        moved, batch_end, stops = self._late(late, header, limit is not None)
+        moved, batch_end, stops = self._late(late, header)
         for index, fate in drop.items():
             self.gone[body[index].stmt] = fate
         return Regions(
@@ -122,7 +129,7 @@ class Stepping:
             header,
             loss=(loss, body[marks.backward].frame),
             clip=clip,
-            limit_one=limit,  # type: ignore[arg-type]
+            limit_one=limit[:2] if limit else None,
             stops=stops,
         )
 
@@ -199,13 +206,12 @@ class Stepping:
 
     # -- after the step --------------------------------------------------------------------------------------------------
 
-    def _late(self, late: list[Item], header: Header | None, limited: bool) -> tuple[list[Item], list[Item], bool]:
+    def _late(self, late: list[Item], header: Header | None) -> tuple[list[Item], list[Item], bool]:
         moved: list[Item] = []
         batch_end: list[Item] = []
         stops = False
         for item in late:
-            leaves = exits_of(item.stmt)
-            if leaves and not limited:
+            if exits_of(item.shape):
                 stops = stops or (header is not None and self._breaks(item))
                 batch_end.append(item)
             elif not batch_end and self.commutes_with_step(item):
@@ -216,7 +222,7 @@ class Stepping:
 
     @staticmethod
     def _breaks(item: Item) -> bool:
-        return any(isinstance(e, ast.Break) for e in exits_of(item.stmt))
+        return any(isinstance(e, ast.Break) for e in exits_of(item.shape))
 
     def commutes_with_step(self, item: Item) -> bool:
         """May a statement after the optimizer's step run before it?
@@ -246,7 +252,7 @@ class Stepping:
 
     # -- dry runs --------------------------------------------------------------------------------------------------------
 
-    def _limit_one(self, body: list[Item], header: Header | None) -> tuple[ast.expr, object] | None:
+    def _limit_one(self, body: list[Item], header: Header | None) -> Limit | None:
         """A break that leaves the loop after its first batch whenever a fixed option asks for it.
 
         ``if batch_idx % k == 0: ...; if args.dry_run: break`` as the last statement: the Trainer's limit of one batch.
@@ -256,17 +262,17 @@ class Stepping:
             return None
         item, conditions = leaving[0], []
         stmt: ast.stmt = item.stmt
+        option: ast.stmt = stmt
         while isinstance(stmt, ast.If) and not stmt.orelse:
             conditions.append(stmt.test)
             if exits_of(stmt) != exits_of(stmt.body[-1]):
                 return None
-            stmt = stmt.body[-1]
-        if not isinstance(stmt, ast.Break):
+            option, stmt = stmt, stmt.body[-1]
+        if not isinstance(stmt, ast.Break) or not isinstance(option, ast.If) or len(option.body) != 1:
             return None
-        fixed = [c for c in conditions if not _true_at_first(c, header.index)]
-        if len(fixed) != 1 or not self._fixed(fixed[0], item):
+        if not all(_true_at_first(c, header.index) for c in conditions[:-1]) or not self._fixed(conditions[-1], item):
             return None
-        return fixed[0], item.frame
+        return conditions[-1], item.frame, option
 
     def _fixed(self, test: ast.expr, item: Item) -> bool:
         if dotted(test) is None:

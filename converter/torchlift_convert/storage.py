@@ -92,7 +92,8 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
             if var in flow.exposed:
                 whole.add(var)
             elif var in flow.may & out:
-                if var in flow.must and (not early[region] or var in loop_bound):
+                batch = region in (Region.STEP, Region.VAL_STEP)
+                if var in flow.must and batch and (not early[region] or var in loop_bound):
                     keep.append(var)
                 else:
                     whole.add(var)

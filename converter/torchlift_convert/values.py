@@ -19,6 +19,7 @@ class Values:
 
     program: Program
     roles: Roles
+    gone: frozenset[ast.stmt] = frozenset()  # statements that no longer bind anything
 
     def scalar(self, expr: ast.expr | None, frame: Frame, depth: int = 0) -> bool:
         """A number, a string, None, or a container of these: what save_hyperparameters() may hold."""
@@ -114,7 +115,7 @@ class Values:
 
     def number_variable(self, var: Var, depth: int = 0) -> bool:
         """Is the variable bound to numbers only? Augmented assignments keep it one when what they add is one."""
-        places = self.roles.definitions.get(var, [])
+        places = [p for p in self.roles.definitions.get(var, []) if p.stmt not in self.gone]
         if not places:
             return False
         for place in places:

@@ -1,0 +1,330 @@
+"""Edit the script around the generated classes: what moved goes, what makes and runs them comes in its place."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+import libcst as cst
+
+from torchlift_convert.blocks import Block, Statement
+from torchlift_convert.emit_data import DataWriter
+from torchlift_convert.emit_module import ModuleWriter
+from torchlift_convert.environment import Environment, Place
+from torchlift_convert.plan import Param, Plan
+from torchlift_convert.program import Item, Var
+from torchlift_convert.regions import Region
+from torchlift_convert.rewrite import Edits, Origins, source_of
+from torchlift_convert.syntax import Script
+from torchlift_convert.types import Optimization
+
+BATCHES = '''class Batches:
+    """The batches of a loader. Its iterator is made at the first batch, and it ends early when told to stop."""
+
+    def __init__(self, loader):
+        self.loader = loader
+        self.stopped = False
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        self.stopped = False
+        for batch in self.loader:
+            yield batch
+            if self.stopped:
+                return
+'''
+
+
+class ScriptWriter:
+    """Writes the new module tree of one script."""
+
+    def __init__(self, plan: Plan, origins: Origins, lightning: str, dataloader: str) -> None:
+        self.plan, self.origins, self.lightning, self.dataloader = plan, origins, lightning, dataloader
+        self.script = plan.program.script
+        self.home = plan.nest.home
+        self.pre = plan.nest.pre
+        self.written: dict[ast.stmt, list[Statement]] = {}  # what stands where a statement stood
+
+    def write(self) -> cst.Module:
+        """The whole module: classes in front of what uses them, the loop replaced by a Trainer."""
+        self._replace_statements()
+        classes = self._classes()
+        anchor = self._anchor()
+        body: list[Statement] = []
+        removed = self._followed_functions()
+        for stmt in self._top_level():
+            if stmt is anchor:
+                body += classes
+            if stmt not in removed:
+                body += self._carried_top(stmt)
+        module = self.script.module
+        return module.with_changes(body=[*body])
+
+    # -- what stands where ---------------------------------------------------------------------------------------------------
+
+    def _replace_statements(self) -> None:
+        plan, nest = self.plan, self.plan.nest
+        before = Environment(plan, Place.BEFORE)
+        after = Environment(plan, Place.AFTER)
+        moved = self._moved_away()
+        positions: dict[int, list[str]] = {}
+        if plan.data is not None:
+            positions.setdefault(plan.data.position, []).extend(self._make_data())
+        positions.setdefault(plan.module.position, []).extend(self._make_module(before))
+        waiting: list[cst.EmptyLine] = []
+        spaced = False
+        for n, stmt in enumerate([*self.pre, nest.outer]):
+            block = self._block("kept")
+            block.waiting, waiting = waiting, []
+            leads_blank = _leads_blank(self.script, stmt)
+            if (spaced or leads_blank) and (positions.get(n) or (spaced and not leads_blank and stmt not in moved)):
+                block.spaced, spaced = True, False
+            for text in positions.get(n, ()):
+                block.line(text)
+            if stmt is nest.outer:
+                self._run(block, before)
+            elif stmt in moved:
+                if stmt in plan.dropped or not self._is_carried(stmt):
+                    block.drop(stmt)
+            else:
+                self._keep(block, stmt, before)
+            if not block.body:
+                waiting = block.waiting
+                spaced = spaced or leads_blank
+            else:
+                spaced = False
+            self.written[stmt] = block.body
+        for stmt in nest.post:
+            block = self._block("kept")
+            self._keep(block, stmt, after)
+            self.written[stmt] = block.body
+
+    def _is_carried(self, stmt: ast.stmt) -> bool:
+        """Is the statement written elsewhere, with its comments?"""
+        plan = self.plan
+        data = {*plan.data.setup, *(one.stmt for one in plan.data.loaders)} if plan.data else set()
+        return stmt in data or stmt in plan.module.init or stmt in plan.config
+
+    def _moved_away(self) -> set[ast.stmt]:
+        plan = self.plan
+        moved = {*plan.module.init, *plan.config, *plan.dropped}
+        if plan.data is not None:
+            moved |= {*plan.data.setup, *(one.stmt for one in plan.data.loaders)}
+        return moved
+
+    def _block(self, where: str) -> Block:
+        return Block(self.script, self.origins, where)
+
+    def _keep(self, block: Block, stmt: ast.stmt, env: Environment) -> None:
+        """A statement that stays; names that moved are read where they are now."""
+        if isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
+            node = self.script.node[stmt] if stmt not in self.script.line else self.script.line[stmt]
+            self.origins.record(node, stmt)
+            block.add(node)  # type: ignore[arg-type]
+            return
+        block.carry(Item(stmt, self.home), env, Edits())
+
+    # -- making and running ----------------------------------------------------------------------------------------------------
+
+    def _make_data(self) -> list[str]:
+        plan, data = self.plan, self.plan.data
+        assert data is not None
+        lines = [f"{data.instance} = {data.name}({', '.join(self._argument(p) for p in data.params)})"]
+        if data.by_hand:
+            lines.append(f'{data.instance}.setup("fit")  # the data is made here, as it was')
+        return lines
+
+    def _make_module(self, env: Environment) -> list[str]:
+        plan = self.plan
+        made = plan.module
+        arguments = ", ".join(self._given(p, env) for p in made.params)
+        lines = [f"{made.instance} = {made.name}({arguments})"]
+        return lines + [self._alias(v) for v in plan.alias_before]
+
+    def _alias(self, var: Var) -> str:
+        return f"{var.name} = {self.plan.module.instance}.{self.plan.names[var]}"
+
+    def _argument(self, param: Param) -> str:
+        return param.var.name + (f".{param.attr}" if param.attr else "")
+
+    def _given(self, param: Param, env: Environment) -> str:
+        if param.attr is not None:
+            return self._argument(param)
+        return env.text(param.var) or param.var.name
+
+    def _run(self, block: Block, env: Environment) -> None:
+        """The Trainer in place of the loop."""
+        plan = self.plan
+        block.drop_header(plan.nest.outer)
+        block.line(f"{plan.trainer} = {self.lightning}.Trainer({', '.join(self._trainer_arguments(env))})")
+        block.line(f"{plan.trainer}.fit({plan.module.instance}, {self._data_argument(env)})")
+        if plan.accelerator != '"cpu"':
+            self._back_to_device(block)
+        for var in plan.alias_after:
+            block.line(self._alias(var))
+        for var in plan.eval_after:
+            block.line(f"{self._after_name(var)}.eval()")
+
+    def _after_name(self, var: Var) -> str:
+        plan = self.plan
+        return var.name if var in (*plan.alias_before, *plan.alias_after) else f"{plan.module.instance}.{plan.names[var]}"
+
+    def _back_to_device(self, block: Block) -> None:
+        """After fit the Trainer has moved the module to the CPU; code that computes wants it back."""
+        plan = self.plan
+        aliased = {*plan.alias_before, *plan.alias_after} & {*plan.module.modules}
+        if not aliased:
+            return
+        devices = [v for v in plan.roles.devices if v.frame in (self.home, plan.program.module)]
+        kept = [d.stmt for v in devices for d in plan.roles.definitions.get(v, [])]
+        if devices and not any(s in plan.dropped for s in kept):
+            block.line(f"{plan.module.instance}.to({devices[0].name})  # the Trainer has moved it to the CPU")
+        elif plan.accelerator.startswith('"gpu" if '):
+            condition = plan.accelerator.removeprefix('"gpu" if ').removesuffix(' else "cpu"')
+            block.line(f'{plan.module.instance}.to("cuda" if {condition} else "cpu")  # the Trainer has moved it to the CPU')
+
+    def _trainer_arguments(self, env: Environment) -> list[str]:
+        plan = self.plan
+        out = [f"max_epochs={plan.max_epochs}", f"accelerator={plan.accelerator}", "devices=1"]
+        if plan.regions.clip is not None:
+            clip = plan.regions.clip[0]
+            out.append(f"gradient_clip_val={ast.unparse(clip.limit)}")
+            if clip.algorithm != "norm":
+                out.append(f'gradient_clip_algorithm="{clip.algorithm}"')
+        if plan.regions.limit_one is not None:
+            condition = source_of(*plan.regions.limit_one, env)
+            out.append(f"limit_train_batches=1 if {condition} else 1.0")
+        if plan.regions.validation is not None:
+            out.append("num_sanity_val_steps=0")
+        return [*out, "enable_checkpointing=False", "logger=False"]
+
+    def _data_argument(self, env: Environment) -> str:
+        plan = self.plan
+        if plan.data is not None:
+            return f"datamodule={plan.data.instance}"
+        header = plan.regions.batches
+        assert header is not None
+        iterable = source_of(header.iterable, header.source, env)
+        if plan.index_loader:
+            iterable = f"{self.dataloader}({iterable}, batch_size=None, generator=torch.Generator())"
+        return f"Batches({iterable})" if plan.lazy or plan.regions.stops else iterable
+
+    # -- the module's body -------------------------------------------------------------------------------------------------------
+
+    def _classes(self) -> list[Statement]:
+        plan, out = self.plan, list[Statement]()
+        if plan.lazy or plan.regions.stops:
+            out.append(_spaced(cst.parse_statement(BATCHES)))
+        if plan.data is not None:
+            out.append(_spaced(DataWriter(plan, plan.data, self.origins, self.lightning, self.dataloader).write()))
+        out.append(_spaced(ModuleWriter(plan, self.origins, self.lightning).write()))
+        return out
+
+    def _top_level(self) -> list[ast.stmt]:
+        return list(self.script.tree.body)
+
+    def _anchor(self) -> ast.stmt:
+        """The top-level statement in front of which the classes stand: the first that uses them."""
+        plan = self.plan
+        first = min([plan.module.position, *([plan.data.position] if plan.data else [])])
+        stmt = self.pre[first] if first < len(self.pre) else plan.nest.outer
+        if not self.home.is_module:
+            stmt = self.home.scope  # type: ignore[assignment]
+        while self.script.parent.get(stmt) is not None:
+            parent = self.script.parent[stmt]
+            assert parent is not None
+            stmt = parent
+        return stmt
+
+    def _carried_top(self, stmt: ast.stmt) -> list[Statement]:
+        """A top-level statement with what was written for it or for statements inside it."""
+        if stmt in self.written:
+            return self.written[stmt]
+        line = self.script.line.get(stmt)
+        if line is not None:
+            return [line] if self.script.node[stmt] is line.body[0] else []
+        node = self.script.node[stmt]
+        assert isinstance(node, cst.BaseCompoundStatement)
+        if not any(s in self.written for s in _within(stmt)):
+            return [node]
+        for inside in [stmt, *_within(stmt)]:
+            self.origins.record(self.script.line.get(inside, self.script.node[inside]), inside)
+        made = node.visit(_Replace(self))
+        assert isinstance(made, (cst.SimpleStatementLine, cst.BaseCompoundStatement))
+        return [made]
+
+    def _followed_functions(self) -> set[ast.stmt]:
+        """Functions whose statements are hooks now and that nothing calls any more."""
+        plan = self.plan
+        frames = {id(i.frame): i.frame for r in Region for i in plan.regions.of(r)}
+        scopes = {f.scope for f in frames.values() if f is not self.home and not f.is_module}
+        names = {s.name for s in scopes if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))}
+        names |= {f.name for f in plan.nest.followed}
+        own = {s for s in self.script.statements if isinstance(s, ast.FunctionDef) and s.name in names and s is not self.home.scope}
+        return {s for s in own if not self._still_called(s.name, own)}  # type: ignore[attr-defined]
+
+    def _still_called(self, name: str, own: Iterable[ast.stmt]) -> bool:
+        pieces: list[cst.CSTNode] = [n for nodes in self.written.values() for n in nodes]
+        carried = {s for s in self.written} | set(own)
+        for stmt in self._top_level():
+            inside = set(_within(stmt)) | {stmt}
+            if stmt not in carried and not inside & set(self.written):
+                pieces.append(self.script.node[stmt])
+        pieces += self._classes()
+        return any(_mentions(p, name) for p in pieces)
+
+
+class _Replace(cst.CSTTransformer):
+    """Puts what was written for statements into the compound statements around them."""
+
+    def __init__(self, writer: ScriptWriter) -> None:
+        super().__init__()
+        self.writer = writer
+        script = writer.script
+        self.by_id: dict[int, list[ast.stmt]] = {}
+        for stmt in writer.written:
+            line = script.line.get(stmt)
+            self.by_id.setdefault(id(line if line is not None else script.node[stmt]), []).append(stmt)
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        return id(node) not in self.by_id
+
+    def on_leave(self, original: cst.CSTNode, updated: cst.CSTNode) -> object:  # type: ignore[override]
+        stmts = self.by_id.get(id(original))
+        if stmts is None:
+            self.writer.origins.relabel(original, updated)
+            return updated
+        nodes = [n for s in stmts for n in self.writer.written[s]]
+        return cst.FlattenSentinel(nodes) if nodes else cst.RemoveFromParent()
+
+
+def _leads_blank(script: Script, stmt: ast.stmt) -> bool:
+    """Does a blank line stand above the statement?"""
+    line = script.line.get(stmt)
+    node = line if line is not None else script.node[stmt]
+    return any(e.comment is None for e in getattr(node, "leading_lines", ()))
+
+
+def _within(stmt: ast.stmt) -> list[ast.stmt]:
+    from torchlift_convert.syntax import blocks_of, walk_statements
+
+    return [s for b in blocks_of(stmt) for s in walk_statements(b)]
+
+
+def _spaced(node: cst.CSTNode) -> Statement:
+    assert isinstance(node, cst.BaseCompoundStatement)
+    blank = cst.EmptyLine(indent=False)
+    return node.with_changes(leading_lines=[blank, blank])
+
+
+def _mentions(node: cst.CSTNode, name: str) -> bool:
+    if isinstance(node, cst.Name):
+        return node.value == name
+    if isinstance(node, cst.Attribute):
+        return _mentions(node.value, name)
+    return any(_mentions(child, name) for child in node.children)
+
+
+__all__ = ["Optimization", "ScriptWriter"]

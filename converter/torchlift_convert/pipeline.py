@@ -1,0 +1,138 @@
+"""The stages of a conversion, one after the other."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+import libcst as cst
+
+from torchlift_convert.assembly import Assembler
+from torchlift_convert.diagnostics import Refuse, note
+from torchlift_convert.effects import Judge
+from torchlift_convert.emit_script import ScriptWriter
+from torchlift_convert.nest import Finder, Nest, is_range
+from torchlift_convert.plan import Plan
+from torchlift_convert.program import Program, build
+from torchlift_convert.regions import Cutter, Region, Regions
+from torchlift_convert.render import Rendered, render, with_import, without_unused_imports
+from torchlift_convert.reserved import unique
+from torchlift_convert.rewrite import Origins
+from torchlift_convert.roles import Roles, assign_roles, variable
+from torchlift_convert.storage import store
+from torchlift_convert.syntax import Script
+from torchlift_convert.types import Diagnostic, Target
+
+
+def find(script: Script) -> tuple[Program, Nest] | None:
+    """The training loop of a script."""
+    program = build(script)
+    nest = Finder(program).find()
+    return None if nest is None else (program, nest)
+
+
+def make_plan(program: Program, nest: Nest) -> Plan:
+    """Every decision. A loop over steps whose data cannot be told apart goes over the numbers of its range."""
+    plan = _plan(program, nest)
+    if nest.batches is None and plan.data is None and nest.epochs is not None:
+        plan = _plan(program, replace(nest, epochs=None, batches=nest.epochs))
+    return plan
+
+
+def _plan(program: Program, nest: Nest) -> Plan:
+    judge = Judge(program)
+    roles = assign_roles(program, nest)
+    regions = Cutter(program, nest, roles, judge).cut()
+    lazy = _needs_lazy(regions, judge)
+    storage = store(program, nest, roles, regions, judge)
+    plan = Assembler(program, nest, roles, regions, storage, judge).plan()
+    header = regions.batches
+    indexed = header is not None and is_range(header.iterable)
+    if nest.batches is not None and header is not None:
+        _check_iterable(program, nest, roles, plan)
+    return replace(plan, index_loader=indexed, lazy=lazy)
+
+
+def _needs_lazy(regions: Regions, judge: Judge) -> bool:
+    """Does anything draw at the start of an epoch, where Lightning has made the first iterator already?"""
+    return any(judge.of_item(i).draws for i in regions.of(Region.EPOCH_START))
+
+
+def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan) -> None:
+    """What the batch loop goes over must be something that a Trainer iterates in the same way."""
+    header = plan.regions.batches
+    assert header is not None
+    if is_range(header.iterable):
+        from torchlift_convert.references import references
+
+        changed = {v for v, _ in references(header.iterable, header.source, roles)} & plan.storage.bound
+        if not changed:
+            return
+        raise Refuse(
+            "TL702",
+            "The range of the batch loop changes inside the loops.",
+            header.stmt,
+            "Compute it once, before the loops.",
+        )
+    var = variable(header.iterable, header.source)
+    if var in roles.loaders:
+        return
+    raise Refuse(
+        "TL702",
+        f"The batches come from '{ast.unparse(header.iterable)}', which is not made by a DataLoader in this script.",
+        header.stmt,
+        "Make a torch.utils.data.DataLoader before the loop and iterate that.",
+    )
+
+
+def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
+    """The new text, and which original statement each of its lines comes from."""
+    script = plan.program.script
+    names = {n.id for n in ast.walk(script.tree) if isinstance(n, ast.Name)} | set(plan.program.imports)
+    lightning = unique("L", names)
+    dataloader = _dataloader(plan.program)
+    origins = Origins()
+    module = ScriptWriter(plan, origins, lightning, dataloader).write()
+    if dataloader == "DataLoader" and "DataLoader" not in plan.program.imports:
+        module = _import_dataloader(module)
+    module = with_import(module, lightning, target)
+    module = without_unused_imports(module, script.tree)
+    own = {id(n) for n in _all_statements(script.module)}
+    return render(module, own), origins
+
+
+def _dataloader(program: Program) -> str:
+    for local, full in program.imports.items():
+        if full in ("torch.utils.data.DataLoader", "torch.utils.data.dataloader.DataLoader"):
+            return local
+        if full == "torch.utils.data":
+            return f"{local}.DataLoader" if local != "torch" else "torch.utils.data.DataLoader"
+    return "torch.utils.data.DataLoader" if program.imports.get("torch") == "torch" else "DataLoader"
+
+
+def _import_dataloader(module: cst.Module) -> cst.Module:
+    body = list(module.body)
+    code = cst.Module([]).code_for_node
+    at = next((n for n, s in enumerate(body) if code(s).lstrip().startswith(("import torch", "from torch"))), 0)
+    body.insert(at + 1, cst.parse_statement("from torch.utils.data import DataLoader"))
+    return module.with_changes(body=body)
+
+
+def _all_statements(module: cst.Module) -> list[cst.CSTNode]:
+    from torchlift_convert.render import statements_of
+
+    return statements_of(module.body)
+
+
+
+
+
+def findings_of(plan: Plan) -> tuple[Diagnostic, ...]:
+    """What the user should know about a conversion that was made."""
+    out: list[Diagnostic] = []
+    if plan.regions.why_manual is not None:
+        why, stmt = plan.regions.why_manual
+        out.append(note("TL302", f"Manual optimization: {why}.", stmt))
+    if plan.data is None:
+        out.append(note("TL701", "The data stays where it was: it cannot be told apart from the rest.", plan.nest.outer))
+    return tuple(out)
