@@ -6,6 +6,7 @@ Started by runner.py with the path of a job file; see `Job`.
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import random
@@ -55,6 +56,7 @@ def run(path: str) -> None:
 
     atexit.register(end)
     seed_all(job.seed)
+    gc.freeze()  # what is imported by now stays; LiveModules collects garbage often
     try:
         _run_as_main(job.script)
         ended.append(Outcome("finished"))

@@ -1,7 +1,8 @@
 """What counts as a duration or a clock in a printed line, a text file or a file's name: these patterns and no other.
 
 Two runs never take the same time, so what they say about time cannot be compared. Everything else on the line is.
-A line with a masked part is compared with its runs of blanks collapsed, because columns shift with the digits.
+A line with a masked part is compared with its runs of blanks collapsed, because columns shift with the digits, and
+durations that follow each other count as one, because "1m 2s" may be "58s" the next time.
 """
 
 from __future__ import annotations
@@ -69,12 +70,14 @@ def masked(text: str) -> str:
     """The text with every duration and clock replaced by `<time>`.
 
     >>> masked("epoch 3 loss 0.25   1.23s")
-    'epoch 3 loss 0.25 <time>'
+    'epoch 3 loss 0.25<time>'
     """
     result = text
     for mask in MASKS:
         result = mask.pattern.sub(TOKEN, result)
-    return result.rstrip() if result == text else re.sub(r"\s+", " ", result).rstrip()
+    if result == text:
+        return text.rstrip()
+    return re.sub(r"\s+", " ", re.sub(rf"\s*(?:{TOKEN}\s*)+", TOKEN, result)).rstrip()
 
 
 def masked_lines(text: str) -> list[str]:

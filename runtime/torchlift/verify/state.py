@@ -41,7 +41,8 @@ def differing_end(before: Trace, after: Trace) -> Iterator[Difference]:
         theirs = found.get(ours.optimizer)
         if theirs is not None and ours.final != theirs.final:
             what = f"{_which(ours.final, theirs.final, ours.labels)} of optimizer {ours.optimizer + 1} in the end"
-            yield Difference("final parameter", None, what, Side("one value"), Side("another"))
+            sides = [Side(digest) for digest in _first_pair(ours.final, theirs.final)]
+            yield Difference("final parameter", None, what, *sides)
 
 
 def _number_of_steps(before: Trace, after: Trace, scope: int | None) -> Iterator[Difference]:
@@ -101,10 +102,16 @@ def _at_step(
     if ours.lrs != theirs.lrs:
         rates = [", ".join(f"{float.fromhex(rate)!r}" for rate in step.lrs) for step in (ours, theirs)]
         yield difference("learning rate", "the learning rate", *rates)
-    if ours.grads != theirs.grads:
-        yield difference("gradient", f"the gradient of {_which(ours.grads, theirs.grads, labels)}", "one", "another")
-    if ours.params != theirs.params:
-        yield difference("parameter", f"{_which(ours.params, theirs.params, labels)} after it", "one", "another")
+    if len(ours.params) != len(theirs.params):
+        numbers = [str(len(step.params)) for step in (ours, theirs)]
+        yield difference("parameter", "the number of tensors in the optimizer", *numbers)
+        return
+    for category, said, left, right in (
+        ("gradient", "the gradient of {}", ours.grads, theirs.grads),
+        ("parameter", "{} after it", ours.params, theirs.params),
+    ):
+        if left != right:
+            yield difference(category, said.format(_which(left, right, labels)), *_first_pair(left, right))
     yield from _rest_differs(ours, theirs, difference)
     for (name, left), (_, right) in zip(ours.rng, _aligned(ours.rng, theirs.rng)):
         if right and left != right:
@@ -137,9 +144,9 @@ def _rest_differs(
         name = min(missing)[0]
         others = sorted(leaf for leaf, _ in missing)
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        yield difference(
-            "other state", f"'{name}'{more}, a buffer or a parameter outside this optimizer,", "one value", "another"
-        )
+        what = f"'{name}'{more}, a buffer or a parameter outside this optimizer,"
+        values = [", ".join(digest for leaf, digest in step.rest if leaf == name) for step in (ours, theirs)]
+        yield difference("other state", what, *values)
 
 
 def _aligned(ours: tuple[tuple[str, str], ...], theirs: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
@@ -147,9 +154,11 @@ def _aligned(ours: tuple[tuple[str, str], ...], theirs: tuple[tuple[str, str], .
     return [(name, found.get(name, "")) for name, _ in ours]
 
 
+def _first_pair(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, str]:
+    return next((pair for pair in zip(ours, theirs) if pair[0] != pair[1]), ("", ""))
+
+
 def _which(ours: tuple[str, ...], theirs: tuple[str, ...], labels: tuple[str, ...]) -> str:
-    if len(ours) != len(theirs):
-        return f"the number of parameters ({len(ours)} against {len(theirs)})"
     differing = [i for i, (left, right) in enumerate(zip(ours, theirs)) if left != right]
     first = differing[0]
     name = labels[first] if first < len(labels) else "tensor"
