@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import weakref
 from pathlib import Path
@@ -105,8 +104,10 @@ class CheckpointFiles(Checkpoint):
     def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:
         """The paths of every ``last`` checkpoint, whatever its version, in the folder of this run."""
         folder = self._resolve_dirpath(trainer)
-        pattern = re.compile(rf"{self.CHECKPOINT_NAME_LAST}(-(\d+))?.*{re.escape(self.FILE_EXTENSION)}")
-        return {os.path.normpath(os.path.join(folder, name)) for name in entries(folder) if pattern.fullmatch(name)}
+        names = [
+            n for n in entries(folder) if n.startswith(self.CHECKPOINT_NAME_LAST) and n.endswith(self.FILE_EXTENSION)
+        ]
+        return {os.path.normpath(os.path.join(folder, name)) for name in names}
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         trainer.save_checkpoint(filepath, self.save_weights_only)
@@ -129,6 +130,11 @@ class CheckpointFiles(Checkpoint):
                 shutil.copy(filepath, new)
             os.replace(new, linkpath)
         trainer.strategy.barrier()
+
+    def _move_link(self, trainer: Trainer, linkpath: str, previous: str, current: str) -> None:
+        """If ``linkpath`` leads to ``previous``, which is about to go, let it lead to ``current``."""
+        if trainer.strategy.broadcast(os.path.islink(linkpath) and os.path.realpath(linkpath) == previous):
+            self._link_checkpoint(trainer, current, linkpath)
 
     def _remove(self, trainer: Trainer, previous: str, current: str) -> None:
         """Remove ``previous``, which ``current`` replaces; files of others and the one resumed from stay."""

@@ -324,7 +324,7 @@ class ModelCheckpoint(CheckpointFiles):
             self.best_model_path = path = self._free_path(trainer, metrics, keep=previous)
             self._save_checkpoint(trainer, path)
         if self.save_top_k == 1 and previous:
-            self._remove(trainer, previous, path)
+            self._replace(trainer, previous, path)
 
     def _update_best_and_save(self, current: Tensor, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
         k = len(self.best_k_models) + 1 if self.save_top_k == -1 else self.save_top_k
@@ -344,7 +344,12 @@ class ModelCheckpoint(CheckpointFiles):
                 )
             self._save_checkpoint(trainer, path)
         if evicted:
-            self._remove(trainer, evicted, path)
+            self._replace(trainer, evicted, path)
+
+    def _replace(self, trainer: Trainer, previous: str, current: str) -> None:
+        if self.save_last == "link" and self.last_model_path:
+            self._move_link(trainer, self.last_model_path, previous, current)
+        self._remove(trainer, previous, current)
 
     def _rank(self, k: int) -> None:
         """Find the best and, once there are ``k``, the worst of ``best_k_models``; among equals the earliest."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import random
+import signal
+import sys
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightning.pytorch.callbacks import ModelCheckpoint as Oracle
 
+from torchlift import checkpoint_io
 from torchlift.callbacks import ModelCheckpoint
 from torchlift.utilities.exceptions import MisconfigurationException
 
@@ -261,6 +264,65 @@ def test_the_link_leads_to_the_latest_save_at_every_moment(tmp_path: Path, monke
     with pytest.raises(OSError, match="killed here"):
         disk.epoch(callback, 2.0)
     assert (tmp_path / "last.ckpt").read_text() == "1.0"
+
+
+class Dying(Disk):
+    """Writes real checkpoints, in a process that is killed before its ``fatal``-th change of the disk."""
+
+    changes = ("os.rename", "os.remove", "os.symlink", "open")
+
+    def __init__(self, fatal: int) -> None:
+        super().__init__()
+        self.left = fatal
+        self.strategy.remove_checkpoint = checkpoint_io.remove
+
+    def watch(self) -> None:
+        sys.addaudithook(self.die)
+
+    def die(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in self.changes or (event == "open" and arguments[1] in ("r", "rb", None)):
+            return
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def save_checkpoint(self, path: str, weights_only: bool) -> None:
+        checkpoint_io.save({"value": self.callback_metrics["m"].item()}, path)
+
+
+@pytest.mark.parametrize("save_last", [None, True, "link"])
+@pytest.mark.parametrize(
+    "options", [{"monitor": "m"}, {"monitor": "m", "save_top_k": 2, "filename": "same"}, {}], ids=str
+)
+def test_a_kill_at_any_moment_leaves_whole_files_and_loses_none(
+    tmp_path: Path, save_last: Any, options: dict[str, Any]
+) -> None:
+    values = [3.0, 2.0, 4.0, 1.0]
+    fatal, survived = 0, False
+    while not survived:
+        fatal += 1
+        folder, done = tmp_path / str(fatal), tmp_path / f"done-{fatal}"
+        done.write_bytes(b"")
+        child = os.fork()
+        if not child:
+            disk, callback = Dying(fatal), ModelCheckpoint(folder, save_last=save_last, **options)
+            callback.setup(disk, None, "fit")  # type: ignore[arg-type]
+            report = os.open(done, os.O_WRONLY | os.O_APPEND)
+            disk.watch()
+            for value in values:
+                disk.epoch(callback, value)
+                os.write(report, b".")
+            os._exit(0)
+        survived = os.waitpid(child, 0)[1] == 0
+        epochs = done.stat().st_size
+        found = {p.name: torch.load(p, weights_only=True)["value"] for p in folder.glob("*.ckpt")}
+        if epochs:
+            best = min(values[:epochs]) if options else values[epochs - 1]
+            newer = values[epochs : epochs + 1]
+            assert {best, *newer} & set(found.values()), (fatal, found)
+            if save_last:
+                assert found["last.ckpt"] in values[: epochs + 1], (fatal, found)
+    assert fatal > 2 * len(values) - 2 and epochs == len(values)
 
 
 def test_files_of_others_and_the_one_resumed_from_are_not_removed(tmp_path: Path) -> None:
