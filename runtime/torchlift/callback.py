@@ -22,7 +22,7 @@ __all__ = ["Callback"]
 class Callback:
     """Subclass it and override the hooks you need; pass an instance in ``Trainer(callbacks=[...])``."""
 
-    # -- state in checkpoints ---------------------------------------------------------------------------------------
+    # -- state in checkpoints -----------------------------------------------------------------------------------------
 
     @property
     def state_key(self) -> str:
@@ -49,7 +49,7 @@ class Callback:
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """A checkpoint was read and is about to be restored."""
 
-    # -- the whole call of fit, validate, test or predict -----------------------------------------------------------
+    # -- the whole call of fit, validate, test or predict -------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """The call begins; ``stage`` is "fit", "validate", "test" or "predict"."""
@@ -60,7 +60,7 @@ class Callback:
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """The call was ended by ``exception``, Ctrl-C included."""
 
-    # -- fit --------------------------------------------------------------------------------------------------------
+    # -- fit ----------------------------------------------------------------------------------------------------------
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """``fit`` begins, before the sanity check."""
@@ -106,7 +106,7 @@ class Callback:
     def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """``optimizer.zero_grad()`` comes next."""
 
-    # -- validation, by itself and inside fit -----------------------------------------------------------------------
+    # -- validation, by itself and inside fit -------------------------------------------------------------------------
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A validation run begins."""
@@ -136,7 +136,7 @@ class Callback:
     ) -> None:
         """A validation batch is over."""
 
-    # -- test -------------------------------------------------------------------------------------------------------
+    # -- test ---------------------------------------------------------------------------------------------------------
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A test run begins."""
@@ -166,7 +166,7 @@ class Callback:
     ) -> None:
         """A test batch is over."""
 
-    # -- predict ----------------------------------------------------------------------------------------------------
+    # -- predict ------------------------------------------------------------------------------------------------------
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A prediction run begins."""
