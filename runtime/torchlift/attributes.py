@@ -292,8 +292,10 @@ class TrainerAttributes:
 
     @property
     def val_dataloaders(self) -> Any:
-        combined = self.fit_loop.val_loop.combined or self.validate_loop.combined
-        return combined.iterables if combined is not None else None
+        for state in (self.fit_loop.val_loop, self.validate_loop):
+            if state.combined is not None:
+                return state.combined.iterables
+        return None
 
     @property
     def test_dataloaders(self) -> Any:

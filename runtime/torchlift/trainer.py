@@ -295,6 +295,7 @@ class Trainer(TrainerAttributes):
         except BaseException as exception:
             session.interrupt(self, exception)
             self.state.stage = None
+            self._logged.enter(None)
             raise
 
     def _run_stage(self, model_given: bool, ckpt_path: str | Path | None, weights_only: bool | None) -> Any:
