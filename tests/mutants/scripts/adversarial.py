@@ -40,7 +40,7 @@ for epoch in range(3):
         c_loss.backward()
         if i % 2 == 1:
             opt_c.step()
-    print("epoch %d g %.4f c %.4f seen %d" % (epoch, g_loss.item(), c_loss.item(), critic[0].seen.item()))
+    print(f"epoch {epoch} g {g_loss.item():.4f} c {c_loss.item():.4f} seen {critic[0].seen.item():.0f}")
 
 samples = generator(torch.randn(4, 4)).detach()
 torch.save({"generator": generator.state_dict(), "samples": samples}, "generator.pt")

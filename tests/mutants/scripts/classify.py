@@ -48,7 +48,8 @@ def evaluate(model, loader):
             output = model(data)
             total += F.cross_entropy(output, target, reduction="sum").item()
             correct += (output.argmax(1) == target).sum().item()
-    return total / len(loader.dataset), round(correct / len(loader.dataset), 1)
+    accuracy = round(correct / len(loader.dataset), 1)
+    return total / len(loader.dataset), accuracy
 
 
 def main():
@@ -71,7 +72,7 @@ def main():
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
     scheduler = StepLR(optimizer, step_size=2, gamma=0.5)
     writer = SummaryWriter("runs")
-    log = open("log.csv", "w", newline="")
+    log = open("log.csv", "w", newline="")  # noqa: SIM115
     rows = csv.writer(log)
     rows.writerow(["epoch", "train", "test"])
 

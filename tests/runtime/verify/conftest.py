@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
 from torchlift.verify.launch import ForkServer
 from torchlift.verify.prove import Limits, Proof, plan, prove
 from torchlift.verify.records import Trace

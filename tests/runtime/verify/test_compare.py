@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from torchlift.verify.compare import compare
 from torchlift.verify.records import Event, File, Outcome, Site, Step, Trace, Weights, to_json, trace_from
 from torchlift.verify.verdict import Answer
@@ -17,6 +18,7 @@ digests = st.text("0123456789abcdef", min_size=4, max_size=4)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 sites = st.none() | st.builds(Site, st.just("train.py"), st.integers(1, 99), st.text(max_size=9))
 PARAMETERS = 2
+FINISHED, BOUND, TIMEOUT = Outcome("finished"), Outcome("bound"), Outcome("timeout")
 
 
 @st.composite
@@ -148,7 +150,7 @@ def test_more_state_in_after_is_no_difference(run: Trace) -> None:
     assert lacking.differences[0].category == "other state"
 
 
-def plain(steps: int, outcome: Outcome = Outcome("finished"), lines: tuple[tuple[int, str], ...] = ()) -> Trace:
+def plain(steps: int, outcome: Outcome = FINISHED, lines: tuple[tuple[int, str], ...] = ()) -> Trace:
     """A run in which the line (n, text) is printed after n steps."""
     events: list[Event] = []
     made: list[Step] = []
@@ -158,9 +160,6 @@ def plain(steps: int, outcome: Outcome = Outcome("finished"), lines: tuple[tuple
             events += [Event("backward", index, value=f"{index}", number=0.5), Event("step", index, "SGD")]
             made.append(Step(index, len(events) - 1, 0, params=(f"{index}",)))
     return Trace("train.py", tuple(events), tuple(made), (Weights(0, "SGD", ("w",), ("start",)),), outcome=outcome)
-
-
-BOUND, TIMEOUT = Outcome("bound"), Outcome("timeout")
 
 
 def test_bounded_runs_say_over_how_many_steps() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from torchlift.verify.logged import agreements, agrees, labelled
 from torchlift.verify.records import Event, Site, Trace
 

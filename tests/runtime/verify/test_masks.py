@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from torchlift.verify.masks import MASKS, TOKEN, Mask, masked, masked_lines
+
+from torchlift.verify.masks import MASKS, Mask, masked, masked_lines
 
 
 @pytest.mark.parametrize("mask", MASKS, ids=lambda mask: mask.name)

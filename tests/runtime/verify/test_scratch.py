@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from torchlift.verify import scratch
 from torchlift.verify.scratch import ScratchError, copy, measure
 
