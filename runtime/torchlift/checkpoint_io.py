@@ -1,6 +1,7 @@
 """Checkpoint files: written so that a kill at any moment leaves the old file or the new one, and read with care."""
 
 import contextlib
+import io
 import os
 import pickle
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+
+from torchlift.utilities.cloud_io import get_filesystem, is_local
 
 
 def save(checkpoint: dict[str, Any], path: str | Path) -> None:
@@ -21,6 +24,8 @@ def save(checkpoint: dict[str, Any], path: str | Path) -> None:
     Raises:
         OSError: the disk is full or the folder cannot be written; the old file is untouched.
     """
+    if not is_local(path):
+        return _save_to_url(checkpoint, str(path))
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -35,6 +40,15 @@ def save(checkpoint: dict[str, Any], path: str | Path) -> None:
             os.unlink(part)
         raise
     _sync_folder(target.parent)
+
+
+def _save_to_url(checkpoint: dict[str, Any], url: str) -> None:
+    """An object store takes an object whole or not at all."""
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
+    files = get_filesystem(url)
+    files.makedirs(url.rpartition("/")[0], exist_ok=True)
+    files.pipe(url, content.getvalue())
 
 
 def _sync_folder(folder: Path) -> None:
@@ -59,8 +73,12 @@ def load(source: str | Path | IO[bytes], map_location: Any = None, weights_only:
         FileNotFoundError: there is no such file.
         ValueError: the file is not a whole checkpoint, or holds an object that only ``weights_only=False`` reads.
     """
-    if isinstance(source, (str, Path)) and not os.path.isfile(source):
-        raise FileNotFoundError(f"Checkpoint file not found: {source}")
+    if isinstance(source, (str, Path)):
+        if not (os.path.isfile(source) if is_local(source) else get_filesystem(source).isfile(str(source))):
+            raise FileNotFoundError(f"Checkpoint file not found: {source}")
+        if not is_local(source):
+            with get_filesystem(source).open(str(source), "rb") as file:
+                return load(file, map_location, weights_only)
     try:
         return torch.load(source, map_location=map_location, weights_only=weights_only is not False)
     except pickle.UnpicklingError as error:
@@ -77,7 +95,10 @@ def load(source: str | Path | IO[bytes], map_location: Any = None, weights_only:
 
 def remove(path: str | Path) -> None:
     """Delete a checkpoint: a file, or the folder that a sharded one is. One that is gone already is no error."""
-    if os.path.isdir(path) and not os.path.islink(path):
+    if not is_local(path):
+        if (files := get_filesystem(path)).exists(str(path)):
+            files.rm(str(path), recursive=True)
+    elif os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     else:
         with contextlib.suppress(FileNotFoundError):

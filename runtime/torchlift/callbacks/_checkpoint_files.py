@@ -104,10 +104,8 @@ class CheckpointFiles(Checkpoint):
     def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:
         """The paths of every ``last`` checkpoint, whatever its version, in the folder of this run."""
         folder = self._resolve_dirpath(trainer)
-        names = [
-            n for n in entries(folder) if n.startswith(self.CHECKPOINT_NAME_LAST) and n.endswith(self.FILE_EXTENSION)
-        ]
-        return {os.path.normpath(os.path.join(folder, name)) for name in names}
+        found = (name for name in entries(folder) if name.startswith(self.CHECKPOINT_NAME_LAST))
+        return {os.path.join(folder, name) for name in found if name.endswith(self.FILE_EXTENSION)}
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         trainer.save_checkpoint(filepath, self.save_weights_only)

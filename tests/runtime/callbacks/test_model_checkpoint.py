@@ -96,6 +96,26 @@ def test_finds_its_folder_as_lightning_does(harness: Any, kind: str, tmp_path: P
     assert seen[0] == seen[1]
 
 
+def test_a_folder_may_be_a_url(harness: Any, kind: str, tmp_path: Path) -> None:
+    import fsspec
+
+    memory, seen = fsspec.filesystem("memory"), []
+    for one in ("lightning", kind):
+        url = f"memory://{tmp_path.name}/{one}"
+        options = {"dirpath": url, "monitor": "val_loss", "save_top_k": 2, "save_last": True, "filename": "{epoch}"}
+        callback = harness.callback_class(one, "ModelCheckpoint")(**options)
+        harness.run(one, [callback], tmp_path, LOSS, max_epochs=4)
+        files = [path.replace(f"/{one}/", "/") for path in sorted(memory.find(url))]
+        with memory.open(callback.best_model_path, "rb") as file:
+            seen.append((files, callback.best_model_path.replace(one, ""), torch.load(file)["global_step"]))
+        if one == "torchlift":
+            assert checkpoint_io.load(callback.best_model_path)["global_step"] == seen[-1][-1]
+            assert callback._find_last_checkpoints(None) == {f"{url}/last.ckpt"}
+    assert seen[0] == seen[1] and len(seen[0][0]) == 3
+    with pytest.raises(ValueError, match=r"needs a local dirpath, not 'memory://"):
+        harness.run(kind, [harness.callback_class(kind, "ModelCheckpoint")(url, save_last="link")], tmp_path, LOSS)
+
+
 def test_a_run_that_resumes_continues_the_ranking(harness: Any, kind: str, tmp_path: Path) -> None:
     seen = []
     for one in ("lightning", kind):
