@@ -111,3 +111,20 @@ def test_several_loggers_get_the_same(harness: Any, kind: str, tmp_path: Path) -
     harness.run(kind, loggers, tmp_path, max_epochs=1)
     first, second = (Path(logger.log_dir, "metrics.csv").read_text() for logger in loggers)
     assert first == second != ""
+
+
+def test_the_folder_may_be_a_url() -> None:
+    import fsspec
+
+    for value in range(2):
+        logger = CSVLogger("memory://csv-logs", version=0)
+        logger.log_hyperparams({"lr": 0.5})
+        for step, name in enumerate("aab"):
+            logger.log_metrics({name: value}, step)
+            logger.save()
+    memory = fsspec.filesystem("memory")
+    folder = "/csv-logs/lightning_logs/version_0"
+    assert [path.rpartition("/")[2] for path in memory.find(folder)] == ["hparams.yaml", "metrics-1.csv", "metrics.csv"]
+    assert memory.cat(f"{folder}/metrics-1.csv").decode().split() == ["a,b,step", "0,,0", "0,,1", ",0,2"]
+    assert memory.cat(f"{folder}/metrics.csv").decode().split() == ["a,b,step", "1,,0", "1,,1", ",1,2"]
+    assert CSVLogger("memory://csv-logs").version == 1
