@@ -186,7 +186,8 @@ class Assembler:
             e.draws or e.writes or e.unknown for e in (self.judge.of(s, self.home) for s in cut.statements)
         )
         kept = [s for s in self.pre if s not in cut.statements]
-        needed = any(attributes & self.judge.reads(Item(s, self.home)) for s in kept)
+        made = attributes | {one.var for one in loaders}
+        needed = any(made & self.judge.reads(Item(s, self.home)) for s in kept)
         return DataPlan(
             name=self._data_name(setup, loaders),
             instance="data",

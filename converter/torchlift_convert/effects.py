@@ -114,10 +114,22 @@ class Judge:
 
     def reads(self, item: Item) -> frozenset[Var]:
         """Variables that a statement reads, those read by the script's functions that it calls included."""
+        if isinstance(item.stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return self._read_by_definition(item)
         plain = access(item.shape).reads - {h.placeholder for h in item.holes}
         found = {v for n in plain for v in reads_of(item.frame, n)}
         found |= item_flow(item).exposed
         return frozenset(found | self.read_through(item))
+
+    def _read_by_definition(self, item: Item) -> frozenset[Var]:
+        """What defining a function or class reads: not what its body reads when it is called."""
+        heads: list[ast.expr] = list(item.stmt.decorator_list)  # type: ignore[attr-defined]
+        if isinstance(item.stmt, ast.ClassDef):
+            heads += item.stmt.bases
+        else:
+            spec = item.stmt.args  # type: ignore[attr-defined]
+            heads += [*spec.defaults, *(d for d in spec.kw_defaults if d)]
+        return frozenset(v for h in heads for n in access(h).reads for v in reads_of(item.frame, n))
 
     def read_through(self, item: Item) -> set[Var]:
         """Variables read by the script's functions that a statement calls."""

@@ -51,12 +51,12 @@ class ScriptWriter:
         """The whole module: classes in front of what uses them, the loop replaced by a Trainer."""
         self._replace_statements()
         classes = self._classes()
-        anchor = self._anchor()
         body: list[Statement] = []
         removed = self._followed_functions()
         for stmt in self._top_level():
-            if stmt is anchor:
-                body += classes
+            for anchor, made in classes:
+                if stmt is anchor:
+                    body.append(made)
             if stmt not in removed:
                 body += self._carried_top(stmt)
         module = self.script.module
@@ -213,23 +213,34 @@ class ScriptWriter:
 
     # -- the module's body -------------------------------------------------------------------------------------------------------
 
-    def _classes(self) -> list[Statement]:
-        plan, out = self.plan, list[Statement]()
+    def _classes(self) -> list[tuple[ast.stmt, Statement]]:
+        """Each class with the top-level statement in front of which it stands."""
+        plan = self.plan
+        out: list[tuple[ast.stmt, Statement]] = []
+        last = self._anchor(plan.module.position)
+        first = self._anchor(plan.data.position) if plan.data is not None else last
+        if not self._defines_between(first, last):
+            last = first
         if plan.lazy or plan.regions.stops:
-            out.append(_spaced(cst.parse_statement(BATCHES)))
+            out.append((first, _spaced(cst.parse_statement(BATCHES))))
         if plan.data is not None:
-            out.append(_spaced(DataWriter(plan, plan.data, self.origins, self.lightning, self.dataloader).write()))
-        out.append(_spaced(ModuleWriter(plan, self.origins, self.lightning).write()))
+            made = DataWriter(plan, plan.data, self.origins, self.lightning, self.dataloader).write()
+            out.append((first, _spaced(made)))
+        out.append((last, _spaced(ModuleWriter(plan, self.origins, self.lightning).write())))
         return out
+
+    def _defines_between(self, first: ast.stmt, last: ast.stmt) -> bool:
+        """Does the script define classes or functions between two of its statements, or stand they in another order?"""
+        body = self._top_level()
+        between = body[body.index(first) : body.index(last)]
+        return any(isinstance(s, (ast.ClassDef, ast.FunctionDef)) for s in between) or body.index(last) < body.index(first)
 
     def _top_level(self) -> list[ast.stmt]:
         return list(self.script.tree.body)
 
-    def _anchor(self) -> ast.stmt:
-        """The top-level statement in front of which the classes stand: the first that uses them."""
-        plan = self.plan
-        first = min([plan.module.position, *([plan.data.position] if plan.data else [])])
-        stmt = self.pre[first] if first < len(self.pre) else plan.nest.outer
+    def _anchor(self, position: int) -> ast.stmt:
+        """The top-level statement around the place where a class is used first."""
+        stmt: ast.stmt = self.pre[position] if position < len(self.pre) else self.plan.nest.outer
         if not self.home.is_module:
             stmt = self.home.scope  # type: ignore[assignment]
         while self.script.parent.get(stmt) is not None:
@@ -266,13 +277,13 @@ class ScriptWriter:
         return {s for s in own if not self._still_called(s.name, own)}  # type: ignore[attr-defined]
 
     def _still_called(self, name: str, own: Iterable[ast.stmt]) -> bool:
-        pieces: list[cst.CSTNode] = [n for nodes in self.written.values() for n in nodes]
+        pieces: list[cst.CSTNode] = [n for s, nodes in self.written.items() if s not in own for n in nodes]
         carried = {s for s in self.written} | set(own)
         for stmt in self._top_level():
             inside = set(_within(stmt)) | {stmt}
             if stmt not in carried and not inside & set(self.written):
                 pieces.append(self.script.node[stmt])
-        pieces += self._classes()
+        pieces += [made for _, made in self._classes()]
         return any(_mentions(p, name) for p in pieces)
 
 
@@ -322,7 +333,7 @@ def _spaced(node: cst.CSTNode) -> Statement:
 def _mentions(node: cst.CSTNode, name: str) -> bool:
     if isinstance(node, cst.Name):
         return node.value == name
-    if isinstance(node, cst.Attribute):
+    if isinstance(node, (cst.Attribute, cst.Arg)):
         return _mentions(node.value, name)
     return any(_mentions(child, name) for child in node.children)
 

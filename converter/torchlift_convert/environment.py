@@ -225,7 +225,7 @@ class Environment:
 
 def epoch_variables(plan: Plan) -> set[Var]:
     """The counter of the epoch loop."""
-    if plan.nest.epochs is None or plan.index_loader:
+    if plan.nest.epochs is None:
         return set()
     return {plan.nest.home.resolve(n.id) for n in ast.walk(plan.nest.epochs.target) if isinstance(n, ast.Name)}
 

@@ -29,7 +29,9 @@ class Placer:
         members = list(group)
         gone = set(others) | set(members)
         places = [self.statements.index(s) for s in members]
-        for position in range(max(lowest, min(places, default=0)), len(self.statements) + 1):
+        first = max(lowest, min(places, default=0))
+        own = max([lowest, *(p + 1 for p in places)])  # behind the last of the group: where a reader looks for it
+        for position in [own, *range(first, len(self.statements) + 1)]:
             if self._settled(ready, position, gone) and all(self._reaches(p, position, gone) for p in places):
                 return position
         return None

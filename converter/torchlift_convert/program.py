@@ -8,6 +8,7 @@ resolves to a ``Var``; a parameter that only stands for the caller's variable re
 from __future__ import annotations
 
 import ast
+import builtins
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -225,7 +226,7 @@ class Program:
         root, _, rest = text.partition(".")
         var = frame.resolve(root)
         if var.frame is None:
-            return text  # a builtin
+            return text if hasattr(builtins, root) else None
         if var.name not in self.imports or not _only_imported(var):
             return None
         return self.imports[var.name] + ("." + rest if rest else "")

@@ -98,7 +98,7 @@ class Rewriter(cst.CSTTransformer):
         if stmt is not None and stmt in self.edits.gone and stmt is not self.item.stmt:
             return cst.RemoveFromParent()
         result = self._left(original, updated)
-        if stmt is not None and isinstance(result, (cst.SimpleStatementLine, cst.BaseCompoundStatement)):
+        if stmt is not None and isinstance(result, (cst.BaseStatement, cst.BaseSmallStatement)):
             self.origins.record(result, stmt)
         elif stmt is not None and isinstance(result, cst.FlattenSentinel):
             for one in result:

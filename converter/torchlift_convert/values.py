@@ -10,7 +10,7 @@ from torchlift_convert.program import Frame, Program, Var, dotted
 from torchlift_convert.roles import Roles
 
 _NUMERIC_CALLS = frozenset("int float len round abs max min sum bool".split())
-_SCALAR_CALLS = _NUMERIC_CALLS | {"str", "torch.cuda.is_available", "torch.backends.mps.is_available", "os.path.join"}
+_SCALAR_CALLS = _NUMERIC_CALLS | {"str", "os.path.join"}
 
 
 @dataclass(eq=False)
@@ -43,6 +43,8 @@ class Values:
                 return all(self.scalar(p, frame, down) for p in [test, body, orelse])
             case ast.Attribute(value=ast.Name(id=name), attr=attr):
                 return self._option(frame.resolve(name), attr)
+            case ast.Call(func=ast.Attribute(value=ast.Call() as made, attr="is_available")):
+                return dotted(made.func) is not None
             case ast.Name(id=name):
                 bound = frame.alias(name)
                 if bound is not None:
@@ -51,7 +53,8 @@ class Values:
             case ast.Call(func=ast.Attribute(attr="item"), args=[]):
                 return True
             case ast.Call(func=func):
-                return (self.program.canonical(func, frame) or "") in _SCALAR_CALLS
+                name = self.program.canonical(func, frame) or ""
+                return name in _SCALAR_CALLS or name.endswith((".is_available", ".is_built", ".device_count"))
         return False
 
     def scalar_variable(self, var: Var, depth: int = 0) -> bool:
