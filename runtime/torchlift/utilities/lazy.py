@@ -11,10 +11,13 @@ import ast
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
+
+_ALL = re.compile(r"^__all__ = (\[.*?\])", re.MULTILINE | re.DOTALL)
 
 
 def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -66,10 +69,8 @@ def _path(package: str) -> list[str]:
 
 
 def _listed(module: str) -> list[str]:
-    """The names in the ``__all__`` of ``module``, read from its source without running it."""
+    """The names in the ``__all__`` of ``module``, read from its source without running it (nor parsing all of it)."""
     spec = importlib.util.find_spec(module)
     source = spec.loader.get_source(module) if spec and spec.loader else None  # type: ignore[attr-defined]
-    for statement in ast.parse(source or "").body:
-        if isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", None) == "__all__":
-            return list(ast.literal_eval(statement.value))
-    return []
+    found = _ALL.search(source or "")
+    return list(ast.literal_eval(found[1])) if found else []
