@@ -204,7 +204,7 @@ def test_an_exception_leaves_the_line_and_gives_the_streams_back(
     batches(bar, run, 0, 7)
     bar.on_exception(run, None, KeyboardInterrupt())
     assert (sys.stdout, sys.stderr) == streams
-    assert "Epoch 0" in terminal.rows[-2] and terminal.rows[-1] == ""
+    assert "Epoch 0" in terminal.rows[-2] and " 7/50 " in terminal.rows[-2] and terminal.rows[-1] == ""
 
 
 def test_a_loader_without_length_has_no_end_in_sight(

@@ -262,7 +262,9 @@ class RichProgressBar(ProgressBar):
     # -- the line ---------------------------------------------------------------------------------------------------
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if self._sink is not None and self._meter is not None and self._due < float("inf"):
+        if self._sink is not None and self._meter is not None and self.is_enabled:
+            if self._meter is self._train_meter:
+                self._meter.completed = self._batches  # metrics stay as they were: the device may be what failed
             self._sink.keep(self._meter)
         self._close()
 
