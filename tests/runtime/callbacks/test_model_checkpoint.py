@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
 import signal
 import sys
 from datetime import timedelta
@@ -128,6 +129,28 @@ def test_a_run_that_resumes_continues_the_ranking(harness: Any, kind: str, tmp_p
         harness.run(one, [resumed], tmp_path, script, max_epochs=6, ckpt_path=str(folder / "last.ckpt"))
         seen.append(outcome(resumed, folder))
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(("first", "second"), [("lightning", "torchlift"), ("torchlift", "lightning")])
+def test_either_runtime_continues_the_others_run(harness: Any, tmp_path: Path, first: str, second: str) -> None:
+    folder, seen = tmp_path / "run", []
+    options = {"dirpath": folder, "monitor": "val_loss", "save_top_k": 2, "save_last": True, "filename": "{epoch}"}
+
+    def run(kind: str, script: list[float], **trainer: Any) -> Any:
+        # the state of a callback is found by its class's name and arguments
+        callbacks = [harness.callback_class(kind, name)(**o) for name, o in (("ModelCheckpoint", options), stopping)]
+        return callbacks, harness.run(kind, callbacks, tmp_path, {"val_loss": script}, max_epochs=9, **trainer)
+
+    stopping = ("EarlyStopping", {"monitor": "val_loss", "patience": 2, "min_delta": 0.3})
+    run(first, LOSS["val_loss"], limit_train_batches=2, max_steps=6)
+    shutil.copytree(folder, tmp_path / "kept")
+    for one in (first, second):
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "kept", folder)
+        (checkpoint, early), trained = run(one, LOSS["val_loss"][3:], ckpt_path=str(folder / "last.ckpt"))
+        weight = trained.lightning_module.layer.weight.item()
+        seen.append((outcome(checkpoint, folder), early.wait_count, early.stopped_epoch, trained.global_step, weight))
+    assert seen[0] == seen[1] and seen[0][2] > 0
 
 
 def test_the_ranking_starts_anew_in_another_folder(tmp_path: Path) -> None:
