@@ -15,6 +15,8 @@ from torchlift_convert.types import Diagnostic, Fate, FateKind, Span
 
 Pair = tuple[int, int]  # a line of the original and a line of the result, counted from 0
 
+Painted = list[int | None]  # for each line of a text, counted from 0, the statement that owns it
+
 # Statements of these fates stand in the result as they stood before; the others left a trace at best.
 SAME_TEXT = (FateKind.KEPT, FateKind.MOVED)
 
@@ -82,27 +84,59 @@ def align(before: str, after: str, fates: Sequence[Fate]) -> tuple[Row, ...]:
         The rows from top to bottom. Statements whose order changed stand apart and point to each other.
     """
     left, right = text_lines(before), text_lines(after)
-    sources = paint([(index, fate.source) for index, fate in enumerate(fates)], fates, left)
-    targets = paint([(index, span) for index, fate in enumerate(fates) for span in fate.targets], fates, right)
-    pairs = anchors(left, right, fates, sources, targets)
+    sources, blocks = paint([(index, fate.source) for index, fate in enumerate(fates)], fates, left)
+    targets, _ = paint([(index, span) for index, fate in enumerate(fates) for span in fate.targets], fates, right)
+    targets = without_inserted(blocks, sources, targets, left, right)
     rows: list[Row] = []
-    done_left = done_right = 0
-    for i, j in [*pairs, (len(left), len(right))]:
-        rows += left_alone(left, done_left, i, fates, sources)
-        rows += right_alone(right, done_right, j, fates, targets)
-        if i < len(left):
-            owner = sources[i]
-            rows.append(Row(Line(i + 1, left[i]), Line(j + 1, right[j]), None if owner is None else fates[owner]))
-        done_left, done_right = i + 1, j + 1
+    i = j = 0
+    for next_left, next_right in [*anchors(left, right, fates, sources, targets), (len(left), len(right))]:
+        # What is longer on one side stays with its statement; then what has no place on the other side.
+        more_left, more_right = continued(sources, i, next_left), continued(targets, j, next_right)
+        rows += alone(left, range(i, more_left), fates, sources, before=True, goes_on=True)
+        rows += alone(right, range(j, more_right), fates, targets, before=False, goes_on=True)
+        rows += alone(left, range(more_left, next_left), fates, sources, before=True)
+        rows += alone(right, range(more_right, next_right), fates, targets, before=False)
+        if next_left < len(left):
+            owner = sources[next_left]
+            fate = None if owner is None else fates[owner]
+            rows.append(Row(Line(next_left + 1, left[next_left]), Line(next_right + 1, right[next_right]), fate))
+        i, j = next_left + 1, next_right + 1
     return tuple(rows)
 
 
-def paint(spans: Sequence[tuple[int, Span]], fates: Sequence[Fate], texts: Sequence[str]) -> list[int | None]:
+def without_inserted(
+    blocks: set[int], sources: Painted, targets: Painted, left: Sequence[str], right: Sequence[str]
+) -> Painted:
+    """Take from a block what the conversion has inserted into it: that is generated, not the block's own.
+
+    A block's own lines are its head, and those that read as one of its lines in the original (an ``else:``).
+    """
+    own = {index: [left[line].strip() for line in lines] for index, lines in lines_of(sources).items()}
+    seen: set[int | None] = set()
+    result: Painted = []
+    for text, owner in zip(right, targets):
+        inserted = owner in blocks and owner in seen and text.strip() not in own.get(owner, ())
+        result.append(None if inserted else owner)
+        seen.add(owner)
+    return result
+
+
+def continued(owners: Painted, start: int, end: int) -> int:
+    """Where the statement that ends on the line before ``start`` stops going on."""
+    if start == 0 or owners[start - 1] is None:
+        return start
+    while start < end and owners[start] == owners[start - 1]:
+        start += 1
+    return start
+
+
+def paint(spans: Sequence[tuple[int, Span]], fates: Sequence[Fate], texts: Sequence[str]) -> tuple[Painted, set[int]]:
     """For each line the statement that owns it: the innermost, and of equals the one that stands there unchanged.
 
-    A comment or a blank line between the statements of a block belongs to nobody.
+    A comment or a blank line between the statements of a block belongs to nobody. The second result is these blocks:
+    the statements that have others inside.
     """
-    owners: list[int | None] = [None] * len(texts)
+    owners: Painted = [None] * len(texts)
     blocks: set[int] = set()
     outer_first = sorted(
         spans, key=lambda item: (item[1].first - item[1].last, fates[item[0]].kind in SAME_TEXT, -item[0])
@@ -113,15 +147,15 @@ def paint(spans: Sequence[tuple[int, Span]], fates: Sequence[Fate], texts: Seque
         for line in lines:
             owners[line] = index
     silent = [text.lstrip().startswith("#") or not text.strip() for text in texts]
-    return [None if owner in blocks and quiet else owner for owner, quiet in zip(owners, silent)]
+    return [None if owner in blocks and quiet else owner for owner, quiet in zip(owners, silent)], blocks
 
 
 def anchors(
     left: Sequence[str],
     right: Sequence[str],
     fates: Sequence[Fate],
-    sources: Sequence[int | None],
-    targets: Sequence[int | None],
+    sources: Painted,
+    targets: Painted,
 ) -> list[Pair]:
     """The pairs of lines that share a row; both numbers increase from pair to pair.
 
@@ -142,9 +176,7 @@ def anchors(
     return chosen
 
 
-def corresponding(
-    fates: Sequence[Fate], sources: Sequence[int | None], targets: Sequence[int | None]
-) -> tuple[list[Pair], list[Pair]]:
+def corresponding(fates: Sequence[Fate], sources: Painted, targets: Painted) -> tuple[list[Pair], list[Pair]]:
     """Pairs of lines of one statement: those that stand unchanged on both sides, and those merged into something."""
     own_left, own_right = lines_of(sources), lines_of(targets)
     same: list[Pair] = []
@@ -157,7 +189,7 @@ def corresponding(
     return same, merged
 
 
-def lines_of(owners: Sequence[int | None]) -> dict[int, list[int]]:
+def lines_of(owners: Painted) -> dict[int, list[int]]:
     lines: dict[int, list[int]] = {}
     for line, owner in enumerate(owners):
         if owner is not None:
@@ -195,33 +227,28 @@ def insert_if_fits(pairs: list[Pair], pair: Pair) -> bool:
     return True
 
 
-def left_alone(
-    texts: Sequence[str], first: int, end: int, fates: Sequence[Fate], owners: Sequence[int | None]
+def alone(
+    texts: Sequence[str],
+    lines: range,
+    fates: Sequence[Fate],
+    owners: Painted,
+    *,
+    before: bool,
+    goes_on: bool = False,
 ) -> list[Row]:
-    """Rows for lines of the original that have no line beside them."""
+    """Rows for lines that have no line beside them; ``goes_on``: their statement stands in the row above."""
     rows = []
-    for line in range(first, end):
+    for line in lines:
         owner = owners[line]
         fate = None if owner is None else fates[owner]
-        starts = fate is not None and (line == first or owners[line - 1] != owner)
-        rows.append(
-            Row(Line(line + 1, texts[line]), None, fate, fate is not None, fate.targets if fate else (), starts)
-        )
-    return rows
-
-
-def right_alone(
-    texts: Sequence[str], first: int, end: int, fates: Sequence[Fate], owners: Sequence[int | None]
-) -> list[Row]:
-    """Rows for lines of the result that have no line beside them."""
-    rows = []
-    for line in range(first, end):
-        owner = owners[line]
-        fate = None if owner is None else fates[owner]
-        starts = fate is not None and (line == first or owners[line - 1] != owner)
-        rows.append(
-            Row(None, Line(line + 1, texts[line]), fate, fate is not None, (fate.source,) if fate else (), starts)
-        )
+        text = Line(line + 1, texts[line])
+        sides = (text, None) if before else (None, text)
+        if fate is None or goes_on:
+            rows.append(Row(sides[0], sides[1], fate))
+            continue
+        starts = line == lines.start or owners[line - 1] != owner
+        counterpart = fate.targets if before else (fate.source,)
+        rows.append(Row(sides[0], sides[1], fate, True, counterpart, starts))
     return rows
 
 

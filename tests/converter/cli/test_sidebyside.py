@@ -83,7 +83,7 @@ def test_statements_share_rows_and_what_changed_its_order_stands_apart() -> None
     assert by_before[5].fate is None  # a comment is no statement
     by_after = {row.after.number: row for row in rows if row.after}
     assert by_after[8].counterpart == (Span(2, 2),)
-    assert [number for number, row in by_after.items() if row.generated] == [2, 9]
+    assert [number for number, row in by_after.items() if row.generated] == [2, 7, 9]
 
 
 def test_a_statement_used_twice_points_to_both_places() -> None:
@@ -91,6 +91,34 @@ def test_a_statement_used_twice_points_to_both_places() -> None:
     rows = align("a()\n", "a()\nb()\na()\n", [twice])
     assert numbers(rows) == [(1, 1), (None, 2), (None, 3)]
     assert rows[2].counterpart == (Span(1, 1),)
+
+
+def test_what_is_inserted_into_a_block_is_generated() -> None:
+    before = "def main():\n    a()\n    if x:\n        b()\n    else:\n        c()\n"
+    after = "def main():\n    a()\n    new()\n    if x:\n        b()\n    else:\n        c()\n"
+    fates = [
+        Fate(Span(1, 6), FateKind.KEPT, "module", (Span(1, 7),)),
+        Fate(Span(2, 2), FateKind.KEPT, "main", (Span(2, 2),)),
+        Fate(Span(3, 6), FateKind.KEPT, "main", (Span(4, 7),)),
+        Fate(Span(4, 4), FateKind.KEPT, "main", (Span(5, 5),)),
+        Fate(Span(6, 6), FateKind.KEPT, "main", (Span(7, 7),)),
+    ]
+    rows = align(before, after, fates)
+    assert numbers(rows) == [(1, 1), (2, 2), (None, 3), (3, 4), (4, 5), (5, 6), (6, 7)]
+    assert [row.generated for row in rows] == [False, False, True, False, False, False, False]
+
+
+def test_a_statement_that_grows_or_shrinks_stays_together() -> None:
+    before = "f(a,\n  b)\ngone()\ng(\n  c,\n  d)\n"
+    after = "f(\n  a,\n  b,\n)\ng(c, d)\n"
+    fates = [
+        Fate(Span(1, 2), FateKind.MOVED, "here", (Span(1, 4),)),
+        Fate(Span(3, 3), FateKind.TRAINER, "fit"),
+        Fate(Span(4, 6), FateKind.MOVED, "here", (Span(5, 5),)),
+    ]
+    rows = align(before, after, fates)
+    assert numbers(rows) == [(1, 1), (2, 2), (None, 3), (None, 4), (3, None), (4, 5), (5, None), (6, None)]
+    assert [row.starts for row in rows] == [False, False, False, False, True, False, False, False]
 
 
 def test_without_a_result_there_is_only_a_left_side() -> None:
