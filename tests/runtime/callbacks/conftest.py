@@ -26,11 +26,18 @@ def scripted_module(lightning: Any, script: dict[str, list[float]], **options: A
             super().__init__()
             self.layer = torch.nn.Linear(1, 1)
             self.runs = 0
+            self.automatic_optimization = not options.get("manual", False)
 
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             for name, values in train_script.items():
                 self.log(name, values[self.trainer.current_epoch], prog_bar=options.get("prog_bar", False))
-            return self.layer(batch[0]).mean()
+            loss = self.layer(batch[0]).mean()
+            if options.get("manual"):
+                optimizer = self.optimizers()
+                optimizer.zero_grad()
+                self.manual_backward(loss)
+                optimizer.step()
+            return loss
 
         def configure_optimizers(self) -> Any:
             return torch.optim.SGD(self.parameters(), lr=0.1)

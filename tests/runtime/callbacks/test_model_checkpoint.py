@@ -81,6 +81,26 @@ def test_writes_the_files_that_lightning_writes(
     assert seen[0] == seen[1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"every_n_train_steps": 3, "save_top_k": -1, "save_last": True},
+        {"every_n_train_steps": 3, "monitor": "val_loss", "save_top_k": 2},
+        {"save_top_k": -1},
+    ],
+    ids=str,
+)
+def test_manual_optimization_makes_no_difference(
+    harness: Any, kind: str, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    seen = []
+    for one in ("lightning", kind):
+        callback = harness.callback_class(one, "ModelCheckpoint")(dirpath=tmp_path / one, **options)
+        harness.run(one, [callback], tmp_path, LOSS, max_epochs=3, module_options={"manual": True})
+        seen.append(outcome(callback, tmp_path / one))
+    assert seen[0] == seen[1]
+
+
 def test_a_dry_run_writes_nothing(harness: Any, kind: str, tmp_path: Path) -> None:
     # Lightning 2.6.6 announces the same, and yet writes last.ckpt.
     callback = harness.callback_class(kind, "ModelCheckpoint")(tmp_path / "out", save_last=True)
