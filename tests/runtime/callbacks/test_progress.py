@@ -207,6 +207,29 @@ def test_an_exception_leaves_the_line_and_gives_the_streams_back(
     assert "Epoch 0" in terminal.rows[-2] and " 7/50 " in terminal.rows[-2] and terminal.rows[-1] == ""
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_screen_that_is_gone_does_not_end_the_run(
+    monkeypatch: pytest.MonkeyPatch, clock: SimpleNamespace, is_terminal: bool
+) -> None:
+    class Gone(Terminal):
+        def isatty(self) -> bool:
+            return is_terminal
+
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    stdout = sys.stdout
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Gone("err", []))
+    run, bar = Run(), RichProgressBar()
+    begin(bar, run)
+    for index in range(5):
+        clock.now += 20
+        batches(bar, run, index, index + 1)
+    bar.on_train_end(run, None)
+    assert bar.is_disabled and sys.stdout is stdout and run.reads == 1
+
+
 def test_a_loader_without_length_has_no_end_in_sight(
     open_terminal: Callable[..., Terminal], clock: SimpleNamespace
 ) -> None:

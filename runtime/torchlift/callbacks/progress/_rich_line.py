@@ -22,6 +22,12 @@ from torchlift.callbacks.progress._meter import Meter, clock_text, count_text, m
 _CLEAR = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would exit the process here, and the training with it; the bar just ends."""
+        raise BrokenPipeError("the terminal is gone")
+
+
 class MeterColumn(ProgressColumn):
     """A column of text made from the meter that the task stands for."""
 
@@ -59,7 +65,7 @@ class RichLine:
 
     def __init__(self, stream: Any, columns: list[Any], interval: float, console_kwargs: dict[str, Any]) -> None:
         self.interval = interval
-        self.console = Console(**({"file": stream} | console_kwargs))
+        self.console = _Console(**({"file": stream} | console_kwargs))
         self.progress = Progress(*columns, console=self.console, auto_refresh=False)
         self._task: TaskID | None = None
         self._drawn = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -166,7 +167,7 @@ class RichProgressBar(ProgressBar):
     def _keep_train(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if (meter := self._train_meter) is not None and self._sink and self.is_enabled:
             meter.completed, meter.metrics = self._batches, self.get_metrics(trainer, pl_module)
-            self._sink.keep(meter)
+            self._keep(meter)
 
     # -- evaluation -------------------------------------------------------------------------------------------------
 
@@ -254,10 +255,10 @@ class RichProgressBar(ProgressBar):
         if self._sink is None or self.is_disabled:
             return
         if keep:
-            self._sink.keep(self._eval_meters[stage])
+            self._keep(self._eval_meters[stage])
             self._close()
         else:
-            self._sink.erase()
+            self._write(self._sink.erase)
 
     # -- the line ---------------------------------------------------------------------------------------------------
 
@@ -265,7 +266,7 @@ class RichProgressBar(ProgressBar):
         if self._sink is not None and self._meter is not None and self.is_enabled:
             if self._meter is self._train_meter:
                 self._meter.completed = self._batches  # metrics stay as they were: the device may be what failed
-            self._sink.keep(self._meter)
+            self._keep(self._meter)
         self._close()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -291,8 +292,19 @@ class RichProgressBar(ProgressBar):
 
     def _draw(self, meter: Meter) -> None:
         if self._sink is not None:
-            self._sink.draw(meter)
             self._due = monotonic() + self._sink.interval
+            self._write(self._sink.draw, meter)
+
+    def _keep(self, meter: Meter) -> None:
+        if self._sink is not None and self.is_enabled:
+            self._write(self._sink.keep, meter)
+
+    def _write(self, write: Callable[..., None], *meter: Meter) -> None:
+        try:
+            write(*meter)
+        except (OSError, ValueError):  # a closed pipe, a terminal that is gone: no reason to end a run
+            self._close()
+            self.disable()
 
     def _close(self) -> None:
         if self._sink is not None:
