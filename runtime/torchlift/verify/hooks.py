@@ -163,13 +163,10 @@ def _hook_save(stream: Stream) -> None:
             framework = stream.origin.is_framework()
             content = "" if framework else digest.of_object(obj)
             original(obj, f, *args, **kwargs)
-            if path is not None:
-                stream.owned[path] = framework
-                stream.saved.pop(path, None)
             if not framework:
                 stream.event("save", what=path or "a buffer", value=content)
-                if path is not None:
-                    stream.saved[path] = content
+            elif path is not None:
+                stream.event("own", what=path)
 
     torch.save = save
 

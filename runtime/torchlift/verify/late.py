@@ -135,6 +135,6 @@ def number_of(value: Any) -> float | None:
     if isinstance(value, bool | str):
         return None
     try:
-        return float(value)
+        return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError):
         return None

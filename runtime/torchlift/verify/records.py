@@ -11,9 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The order in which kinds of events are explained and counted; every Event.kind is one of these.
-KINDS = ("iter", "mode", "zero_grad", "backward", "step", "scheduler", "print", "save", "scalar", "log", "write")
-
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -32,7 +29,9 @@ class Site:
 class Event:
     """Something that happened, in program order.
 
-    `step` counts the optimizer steps completed before it. `value` is what is compared (a digest, or the text of a
+    `kind` is one of iter, mode, zero_grad, backward, step, scheduler, print, save, scalar, log, write, own. A "write" is
+    a file that the user's code opened for writing, or renamed (its value then says from what); an "own" is the same by
+    a framework on its own account. `step` counts the optimizer steps completed before it. `value` is what is compared (a digest, or the text of a
     printed line); `number` is the same as a float where it is one (losses, scalars), for curves and messages.
     `rng` fingerprints torch's global random state at that moment.
     """

@@ -91,24 +91,41 @@ def _trace_in(run: Run, copied: Path, own: Path, launcher: launch.Launcher) -> T
                 "Remedy: leave out --link for it."
             )
     lines = _read(own / "trace.jsonl")
-    end = lines.end or {}
     return Trace(
         script=run.script.name,
         events=tuple(lines.events),
         steps=tuple(lines.steps),
         weights=tuple(lines.weights),
-        files=contents.written(copied, before, set(end.get("owned", ())), end.get("saved", {})),
-        outcome=_outcome(status, end),
+        files=contents.written(copied, before, *_writers(lines.events)),
+        outcome=_outcome(status, lines.end),
         around=tuple(out.read_text(encoding="utf-8", errors="replace").splitlines()),
         stderr=err.read_text(encoding="utf-8", errors="replace"),
     )
 
 
-def _outcome(status: int | None, end: dict[str, Any]) -> Outcome:
+def _writers(events: list[Event]) -> tuple[set[str], dict[str, str]]:
+    """The files that a framework was the last to write; those that hold an object of torch.save, with its digest."""
+    owned: dict[str, bool] = {}
+    saved: dict[str, str] = {}
+    for event in events:
+        if event.kind not in ("save", "write", "own"):
+            continue
+        source = event.value.removeprefix("from ") if event.kind != "save" else ""
+        content = event.value if event.kind == "save" else saved.pop(source, "")
+        # a renamed file is still that of whoever wrote it
+        owned[event.what] = owned.pop(source, event.kind == "own")
+        if content:
+            saved[event.what] = content
+        else:
+            saved.pop(event.what, None)
+    return {path for path, framework in owned.items() if framework}, saved
+
+
+def _outcome(status: int | None, end: Outcome | None) -> Outcome:
     if status is None:
         return Outcome("timeout")
-    if "outcome" in end and status >= 0:
-        return outcome_from(end["outcome"])
+    if end is not None and status >= 0:
+        return end
     return Outcome("died", status) if status < 0 else Outcome("finished", status)
 
 
@@ -117,7 +134,7 @@ class _Lines:
     events: list[Event]
     steps: list[Step]
     weights: list[Weights]
-    end: dict[str, Any] | None = None
+    end: Outcome | None = None
 
 
 def _read(path: Path) -> _Lines:
@@ -130,7 +147,7 @@ def _read(path: Path) -> _Lines:
         elif kind == "weights":
             lines.weights.append(weights_from(data))
         else:
-            lines.end = data
+            lines.end = outcome_from(data)
     return lines
 
 

@@ -106,12 +106,12 @@ def _at_step(
         numbers = [str(len(step.params)) for step in (ours, theirs)]
         yield difference("parameter", "the number of tensors in the optimizer", *numbers)
         return
-    for category, said, left, right in (
-        ("gradient", "the gradient of {}", ours.grads, theirs.grads),
-        ("parameter", "{} after it", ours.params, theirs.params),
-    ):
-        if left != right:
-            yield difference(category, said.format(_which(left, right, labels)), *_first_pair(left, right))
+    if ours.grads != theirs.grads:
+        what = f"the gradient of {_which(ours.grads, theirs.grads, labels)}"
+        yield difference("gradient", what, *_first_pair(ours.grads, theirs.grads))
+    if ours.params != theirs.params:
+        what = f"{_which(ours.params, theirs.params, labels)} after it"
+        yield difference("parameter", what, *_first_pair(ours.params, theirs.params))
     yield from _rest_differs(ours, theirs, difference)
     for (name, left), (_, right) in zip(ours.rng, _aligned(ours.rng, theirs.rng)):
         if right and left != right:

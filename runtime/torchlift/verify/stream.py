@@ -1,6 +1,6 @@
 """The trace of a running script, written line by line, so that a killed run leaves what it had reached.
 
-One JSON object a line: {"event": ...}, {"step": ...}, {"weights": ...} and last {"end": ...}.
+One JSON object a line: {"event": ...}, {"step": ...}, {"weights": ...} and last {"end": the outcome}.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ class Stream:
         self.limit = limit
         self.steps = 0
         self.events = 0
-        self.owned: dict[str, bool] = {}  # path written -> whether a framework was the last to write it
-        self.saved: dict[str, str] = {}  # path -> digest of the object that torch.save put there
-        self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115 (lives as long as the process)
+        # by line: a run that is ended loses nothing that it has seen
+        self._file = open(path, "w", buffering=1, encoding="utf-8")  # noqa: SIM115 (lives as long as the process)
         self._process = os.getpid()
         self._tensors: dict[int, list[torch.Tensor]] = {}
         self._weights: dict[int, Weights] = {}
@@ -75,7 +74,6 @@ class Stream:
         record = Step(self.steps, self.events - 1, number, rates, params, grads, rest, random_states(), evaluating)
         self._tensors[number] = tensors
         self._write("step", record)
-        self._file.flush()
         self.steps += 1
 
     def stop(self) -> NoReturn:
@@ -90,9 +88,7 @@ class Stream:
         for number, tensors in self._tensors.items():
             final = tuple(map(digest.of_tensor, tensors))
             self._write("weights", replace(self._weights[number], final=final))
-        owned = [path for path, framework in self.owned.items() if framework]
-        self._write("end", {"outcome": to_json(outcome), "owned": owned, "saved": self.saved})
-        self._file.flush()
+        self._write("end", outcome)
         self._ended = True
 
     def _write(self, kind: str, record: Any) -> None:

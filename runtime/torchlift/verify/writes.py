@@ -38,19 +38,10 @@ def _opened(stream: Stream, name: str) -> None:
     path = stream.origin.relative(name)
     if path is None:
         return
-    framework = stream.origin.is_framework()
-    stream.owned[path] = framework
-    stream.saved.pop(path, None)  # whatever torch.save put there is being overwritten
-    if not framework:
-        stream.event("write", what=path)
+    stream.event("own" if stream.origin.is_framework() else "write", what=path)
 
 
 def _renamed(stream: Stream, source: str, target: str) -> None:
     old, new = stream.origin.relative(source), stream.origin.relative(target)
-    if new is None:
-        return
-    stream.owned[new] = stream.owned.pop(old, False) if old else False
-    if old in stream.saved:
-        stream.saved[new] = stream.saved.pop(old)
-    if not stream.owned[new]:
-        stream.event("write", what=new)
+    if new is not None:
+        stream.event("own" if stream.origin.is_framework() else "write", what=new, value=f"from {old}" if old else "")
