@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from torchlift_convert.cli import verifier
 from torchlift_convert.report import Answer
 
 Snapshot = Callable[[], dict[str, bytes]]
+SAMPLES = Path(__file__).parents[3] / "samples"
 SCRIPT = """\
 import sys
 import torch
@@ -73,6 +75,21 @@ def test_diff_ends_with_the_verdict(scripts: Path, snapshot: Snapshot) -> None:
     assert "verify runs before.py" in done.stderr  # said beforehand
     (scripts / "same.py").unlink()
     assert snapshot() == before
+
+
+def test_a_script_is_replaced_by_a_result_that_was_run(tmp_path: Path, snapshot: Snapshot) -> None:
+    original = (SAMPLES / "wine_module" / "train.py").read_bytes()
+    (tmp_path / "train.py").write_bytes(original)
+    done = torchlift("convert", "train.py", "--in-place", "--verify", "--steps", "2", "--format", "json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (record,) = json.loads(done.stdout)["files"]
+    assert (record["proof"], record["written"], record["backup"]) == ("exact", True, "train.py.bak")
+    assert (record["verdict"]["answer"], record["verdict"]["steps"]) == ("exact", 2)
+    assert "verify runs train.py" in done.stderr  # said beforehand
+    files = snapshot()
+    assert sorted(files) == ["train.py", "train.py.bak"]
+    assert files["train.py.bak"] == original
+    assert b"import torchlift as L" in files["train.py"]
 
 
 def test_the_verifiers_own_help_is_shown(tmp_path: Path) -> None:
