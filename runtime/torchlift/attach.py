@@ -39,7 +39,7 @@ def attach_data(trainer: "Trainer", fn: TrainerFn, model: "LightningModule", dat
             f"`trainer.{fn.value}(datamodule=...)` takes a `LightningDataModule`, got"
             f" `{type(datamodule).__qualname__}`."
         )
-    loops = {
+    loops: dict[str, list[Any]] = {
         "train": [trainer.fit_loop],
         "val": [trainer.fit_loop.val_loop, trainer.validate_loop],
         "test": [trainer.test_loop],

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torchlift.data import Batches, Source
-from torchlift.logged import Results
 from torchlift.progress import Progress, Tally
+from torchlift.results import Results
 from torchlift.resume import Resuming
 from torchlift.states import RunningStage
 from torchlift.utilities.combined_loader import CombinedLoader

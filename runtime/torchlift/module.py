@@ -1,7 +1,6 @@
 """LightningModule: a ``torch.nn.Module`` that says how it is trained."""
 
-import numbers
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -10,11 +9,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from torchlift.hparams import HyperparametersMixin
-from torchlift.logged import default_dtype
 from torchlift.module_hooks import DataHooks, ModelHooks
+from torchlift.module_logging import LoggingMethods
 from torchlift.placed import PlacedModule
 from torchlift.utilities.exceptions import MisconfigurationException
-from torchlift.utilities.rank_zero import rank_zero_warn, warn_once
+from torchlift.utilities.rank_zero import rank_zero_warn
 from torchlift.utilities.types import STEP_OUTPUT
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from torchlift.trainer import Trainer
 
 
-class LightningModule(PlacedModule, HyperparametersMixin, ModelHooks, DataHooks, nn.Module):
+class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelHooks, DataHooks, nn.Module):
     """Override ``training_step`` and ``configure_optimizers`` at least, and hand an instance to ``Trainer.fit``."""
 
     CHECKPOINT_HYPER_PARAMS_KEY = "hyper_parameters"
@@ -63,7 +62,7 @@ class LightningModule(PlacedModule, HyperparametersMixin, ModelHooks, DataHooks,
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What calling the module computes; for inference mostly."""
-        return super().forward(*args, **kwargs)  # type: ignore[misc]
+        return super().forward(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
         """Compute the loss of one batch: ``training_step(self, batch, batch_idx)``.
@@ -126,160 +125,6 @@ class LightningModule(PlacedModule, HyperparametersMixin, ModelHooks, DataHooks,
             scheduler.step()
         else:
             scheduler.step(metric)
-
-    # -- logging ------------------------------------------------------------------------------------------------------
-
-    def log(
-        self,
-        name: str,
-        value: Any,
-        prog_bar: bool = False,
-        logger: bool | None = None,
-        on_step: bool | None = None,
-        on_epoch: bool | None = None,
-        reduce_fx: str | Callable[[Any], Any] = "mean",
-        enable_graph: bool = False,
-        sync_dist: bool = False,
-        sync_dist_group: Any | None = None,
-        add_dataloader_idx: bool = True,
-        batch_size: int | None = None,
-        metric_attribute: str | None = None,
-        rank_zero_only: bool = False,
-    ) -> None:
-        """Log one value. The device is not waited for.
-
-        Args:
-            name: the key in ``trainer.callback_metrics``, the loggers and the bar.
-            value: a tensor of one element (it keeps its dtype), a number (it becomes float32) or a torchmetrics object.
-            prog_bar: show it in the progress bar.
-            logger: hand it to the loggers; yes by default.
-            on_step: log the value of this step; the default depends on the hook.
-            on_epoch: log the reduction over the epoch; the default depends on the hook.
-            reduce_fx: ``"mean"`` (weighted by batch size), ``"sum"``, ``"min"`` or ``"max"``.
-            enable_graph: accepted for compatibility; values are always detached.
-            sync_dist: reduce over processes.
-            sync_dist_group: the group to reduce over.
-            add_dataloader_idx: append the loader's index to the name when there are several loaders.
-            batch_size: the weight in the mean; found in the batch by default.
-            metric_attribute: the name under which the module holds the torchmetrics object.
-            rank_zero_only: only the first process logs this.
-
-        Raises:
-            MisconfigurationException: the hook may not log, or the name was logged with other arguments before.
-            ValueError: the value is not a single number.
-        """
-        trainer = self._trainer
-        if trainer is None:
-            rank_zero_warn(
-                "You are trying to `self.log()` but the `self.trainer` reference is not registered on the model yet."
-                " This is most likely because the model hasn't been passed to the `Trainer`"
-            )
-            return
-        if trainer.barebones:
-            rank_zero_warn(
-                "You are trying to `self.log()` but `Trainer(barebones=True)` is configured. Logging can impact raw"
-                " speed so it is disabled under this setting."
-            )
-            return
-        if isinstance(value, Tensor):
-            # Detached before it is copied, so that no autograd node is made for the copy.
-            value = value.detach().clone()
-            if value.dim():
-                value = self._single_element(name, value)
-        elif isinstance(value, numbers.Number):
-            value = torch.tensor(value, device=self.device, dtype=default_dtype())
-        else:
-            metric_attribute = self._attribute_of_metric(name, value, metric_attribute)
-        if logger and not trainer.loggers:
-            warn_once(
-                f"You called `self.log({name!r}, ..., logger=True)` but have no logger configured. You can enable one"
-                " by doing `Trainer(logger=ALogger(...))`"
-            )
-        trainer._logged.log(
-            name,
-            value,
-            prog_bar,
-            True if logger is None else logger,
-            on_step,
-            on_epoch,
-            reduce_fx,
-            add_dataloader_idx,
-            batch_size,
-            metric_attribute,
-        )
-
-    def log_dict(
-        self,
-        dictionary: Mapping[str, Any],
-        prog_bar: bool = False,
-        logger: bool | None = None,
-        on_step: bool | None = None,
-        on_epoch: bool | None = None,
-        reduce_fx: str | Callable[[Any], Any] = "mean",
-        enable_graph: bool = False,
-        sync_dist: bool = False,
-        sync_dist_group: Any | None = None,
-        add_dataloader_idx: bool = True,
-        batch_size: int | None = None,
-        rank_zero_only: bool = False,
-    ) -> None:
-        """Log several values at once; the arguments are those of :meth:`log`."""
-        # A torchmetrics MetricCollection hands out copies with prefixes unless it is told not to.
-        options = {"keep_base": False, "copy_state": False} if hasattr(dictionary, "compute_groups") else {}
-        for name, value in dictionary.items(**options):
-            self.log(
-                name,
-                value,
-                prog_bar=prog_bar,
-                logger=logger,
-                on_step=on_step,
-                on_epoch=on_epoch,
-                reduce_fx=reduce_fx,
-                enable_graph=enable_graph,
-                sync_dist=sync_dist,
-                sync_dist_group=sync_dist_group,
-                add_dataloader_idx=add_dataloader_idx,
-                batch_size=batch_size,
-                rank_zero_only=rank_zero_only,
-            )
-
-    def _single_element(self, name: str, value: Tensor) -> Tensor:
-        if value.numel() != 1:
-            raise ValueError(
-                f"`self.log({name}, {value})` was called, but the tensor must have a single element. You can try doing"
-                f" `self.log({name}, {value}.mean())`"
-            )
-        return value.squeeze()
-
-    def _attribute_of_metric(self, name: str, value: Any, given: str | None) -> str:
-        """The name under which this module holds a torchmetrics object."""
-        if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
-            raise ValueError(f"`self.log({name}, {value})` was called, but nested dictionaries cannot be logged")
-        if not (hasattr(value, "compute") and hasattr(value, "_forward_cache")):
-            raise ValueError(
-                f"`self.log({name}, {value})` was called, but `{type(value).__name__}` values cannot be logged"
-            )
-        if given is not None:
-            return given
-        if self._metric_names is None:
-            self._metric_names = {id(m): n for n, m in self.named_modules() if hasattr(m, "_forward_cache")}
-        if id(value) not in self._metric_names:
-            raise MisconfigurationException(
-                "Could not find the `LightningModule` attribute for the `torchmetrics.Metric` logged. You can fix this"
-                f" by calling `self.log({name}, ..., metric_attribute=name)` where `name` is one of"
-                f" {list(self._metric_names.values())}"
-            )
-        return self._metric_names[id(value)]
-
-    def print(self, *args: Any, **kwargs: Any) -> None:
-        """Print on the first process only, without tearing the progress bar."""
-        if not self.trainer.is_global_zero:
-            return
-        bar = self.trainer.progress_bar_callback
-        if bar is not None and bar.is_enabled:
-            bar.print(*args, **kwargs)
-        else:
-            print(*args, **kwargs)
 
     # -- optimization -------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ class Schedulers:
                 continue
             metric = None
             if config.reduce_on_plateau:
+                assert config.monitor is not None
                 metric = run.trainer.callback_metrics.get(config.monitor)
                 if metric is None:
                     _complain(config, list(run.trainer.callback_metrics))

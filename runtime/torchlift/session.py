@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -40,8 +40,8 @@ def attach(
     """
     from torchlift.module import LightningModule
 
-    if isinstance(model, torch._dynamo.OptimizedModule) if "torch._dynamo" in _loaded() else False:
-        model = model._orig_mod  # type: ignore[union-attr]
+    if hasattr(model, "_orig_mod"):  # what torch.compile returned
+        model = cast("LightningModule", model._orig_mod)
     if model is None:
         model = trainer._module
         if model is None:
@@ -56,12 +56,6 @@ def attach(
     trainer.state.fn, trainer.state.status = fn, TrainerStatus.RUNNING
     trainer._enter(stage)
     attach_data(trainer, fn, model, data)
-
-
-def _loaded() -> Any:
-    import sys
-
-    return sys.modules
 
 
 def open_run(trainer: "Trainer", model_given: bool, ckpt_path: str | Path | None, weights_only: bool | None) -> Run:

@@ -21,7 +21,8 @@ ROWS = {
     "import torch": "import torch",
     "import torchlift": "import torch, torchlift",
     "its main names": (
-        "import torch, torchlift as L; L.LightningModule, L.LightningDataModule, L.Trainer, L.Callback, L.seed_everything"
+        "import torch, torchlift as L;"
+        " L.LightningModule, L.LightningDataModule, L.Trainer, L.Callback, L.seed_everything"
     ),
 }
 LIMITED = "import torchlift"

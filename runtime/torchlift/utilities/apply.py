@@ -27,11 +27,11 @@ def apply_to_leaves(data: Any, wanted: Callable[[Any], bool], function: Callable
     if isinstance(data, Mapping):
         items = OrderedDict((key, apply_to_leaves(value, wanted, function)) for key, value in data.items())
         if isinstance(data, defaultdict):
-            return kind(data.default_factory, items)  # type: ignore[call-arg]
-        return kind(items)  # type: ignore[call-arg]
+            return kind(data.default_factory, items)
+        return kind(items)
     if isinstance(data, Sequence) and not isinstance(data, str):
         values = [apply_to_leaves(value, wanted, function) for value in data]
-        return kind(*values) if hasattr(data, "_fields") else kind(values)  # type: ignore[call-arg]
+        return kind(*values) if hasattr(data, "_fields") else kind(values)
     return data
 
 

@@ -98,26 +98,20 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def fit(lab: Any, L: Any, observed: Any, methods: dict[str, Any], options: dict[str, Any], metrics: bool) -> Any:
+def fit(lab: Any, L: Any, observed: Any, methods: dict[str, Any], options: dict[str, Any]) -> Any:
     cls = lab.recording(lab.classifier(L, **methods), observed)
     module = cls()
-    callback = lab.recording_callback(L, observed, metrics)
+    callback = lab.recording_callback(L, observed, metrics=True)
     trainer = L.Trainer(**{**lab.QUIET, "callbacks": [callback], **options})
     trainer.fit(module, lab.loader(), lab.loader(10, shuffle=False))
     return module, trainer, None
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_hooks_and_weights(differential: Any, lab: Any, case: str) -> None:
+def test_hooks_arguments_and_metrics(differential: Any, lab: Any, case: str) -> None:
     methods, options = CASES[case]
-    observed = differential.same(lambda L, seen: fit(lab, L, seen, methods, options, metrics=False))
+    observed = differential.same(lambda L, seen: fit(lab, L, seen, methods, options))
     assert len(observed.events) > 5
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_metrics_seen_at_every_hook(differential: Any, lab: Any, case: str) -> None:
-    methods, options = CASES[case]
-    differential.same(lambda L, seen: fit(lab, L, seen, methods, options, metrics=True))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -140,7 +134,7 @@ def test_a_run_that_does_something_else_is_told_apart(differential: Any, lab: An
     def experiment(L: Any, observed: Any) -> Any:
         rate = 0.01 if L is lab.RUNTIMES["lightning"] else 0.01 * (1 + 1e-6)
         methods = {"configure_optimizers": lambda self: torch.optim.SGD(self.parameters(), lr=rate)}
-        return fit(lab, L, observed, methods, {"max_epochs": 1}, metrics=False)
+        return fit(lab, L, observed, methods, {"max_epochs": 1})
 
     with pytest.raises(AssertionError):
         differential.same(experiment)
