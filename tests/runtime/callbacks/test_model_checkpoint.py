@@ -421,3 +421,26 @@ def test_best_k_models_can_be_written_as_yaml(tmp_path: Path) -> None:
     callback.to_yaml()
     written = yaml.safe_load((tmp_path / "best_k_models.yaml").read_text())
     assert written == {path: score.item() for path, score in callback.best_k_models.items()}
+
+
+def test_loggers_are_told_of_each_save(harness: Any, kind: str, tmp_path: Path) -> None:
+    import lightning.pytorch.loggers
+
+    import torchlift.loggers
+
+    seen = []
+    for one in ("lightning", kind):
+        base = torchlift.loggers.DummyLogger if one == "torchlift" else lightning.pytorch.loggers.logger.DummyLogger
+        told: list[Any] = []
+
+        class Told(base):  # type: ignore[misc,valid-type]
+            def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+                paths = checkpoint_callback.best_model_path, checkpoint_callback.last_model_path
+                self.told.append([Path(path).name for path in paths])
+
+        logger = Told()
+        logger.told = told
+        callback = harness.callback_class(one, "ModelCheckpoint")(tmp_path / one, monitor="val_loss", save_last=True)
+        harness.run(one, [callback], tmp_path, LOSS, max_epochs=4, logger=logger)
+        seen.append(told)
+    assert seen[0] == seen[1] and len(seen[0]) == 6
