@@ -45,7 +45,8 @@ test-templates: $(STAMP)  ## Render every project template and run each project'
 	$(BIN)/python -m pytest tests/templates
 
 samples: $(STAMP)  ## Write the converted twin of every sample again
-	@for script in samples/*/train.py; do $(BIN)/torchlift convert --force --quiet "$$script" || exit 1; done
+	@status=0; for script in samples/*/train.py; do \
+		$(BIN)/torchlift convert --force --quiet "$$script" || status=1; done; exit $$status
 
 bench: $(STAMP)  ## Measure speed, as ratios to a bare loop; fails when a limit is broken
 	@status=0; for bench in tests/benchmarks/bench_*.py; do $(BIN)/python "$$bench" || status=1; done; exit $$status
