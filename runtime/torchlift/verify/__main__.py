@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torchlift.verify.prove import Limits, Proof, plan, prove
 from torchlift.verify.run import TARGETS, Run
 from torchlift.verify.verdict import Answer, Verdict
 
+BUG = 3
 Say = Callable[[str], None]
 
 
@@ -94,4 +96,9 @@ def _announce(before: Run, after: Run, say: Say) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status = main()
+    except Exception:  # our own bug: Python's status for it, 1, would read as "they differ"
+        traceback.print_exc()
+        status = BUG
+    sys.exit(status)

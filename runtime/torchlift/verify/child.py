@@ -109,14 +109,18 @@ def _outcome_of_exit(exit: SystemExit) -> Outcome:
 
 
 def _outcome_of_error(error: BaseException, origin: Any) -> Outcome:
-    site = None
+    site, raised_in = None, ""
     for frame, line in traceback.walk_tb(error.__traceback__):
+        raised_in = frame.f_globals.get("__name__") or ""
         if origin.user_file(frame.f_code):
             site = origin.site_at(frame.f_code, line)
     traceback.print_exception(error)
+    said = f"{type(error).__name__}: {error}"
+    if raised_in.startswith(f"{__package__}.") and raised_in != __name__:
+        return Outcome("tracer", 1, said, site)
     if isinstance(error, SyntaxError) and site is None:
         from torchlift.verify.records import Site
 
         name = origin.relative(error.filename or "") or str(error.filename)
         site = Site(name, error.lineno or 0, (error.text or "").strip())
-    return Outcome("raised", 1, f"{type(error).__name__}: {error}", site)
+    return Outcome("raised", 1, said, site)

@@ -104,7 +104,9 @@ def _counts(before: Trace, after: Trace, scope: int | None) -> Counts:
 
 
 def _failed(run: Trace, name: str) -> str:
-    """A run that came to nothing: nothing can be said about it."""
+    """A run that came to nothing, or through no fault of its own to an end: nothing can be said about it."""
+    if run.outcome.kind == "tracer":
+        return f"error: {name} {run.outcome}"
     if run.steps or run.of("backward"):
         return ""
     if run.outcome.kind == "raised":

@@ -29,11 +29,11 @@ class Site:
 class Event:
     """Something that happened, in program order.
 
-    `kind` is one of iter, mode, zero_grad, backward, step, scheduler, print, save, scalar, log, write, own. A "write" is
-    a file that the user's code opened for writing, or renamed (its value then says from what); an "own" is the same by
-    a framework on its own account. `step` counts the optimizer steps completed before it. `value` is what is compared (a digest, or the text of a
-    printed line); `number` is the same as a float where it is one (losses, scalars), for curves and messages.
-    `rng` fingerprints torch's global random state at that moment.
+    `kind` is one of iter, mode, zero_grad, backward, step, scheduler, print, save, scalar, log, write, own. A "write"
+    is a file that the user's code opened for writing, or renamed (its value then says from what); an "own" is the same
+    by a framework on its own account. `step` counts the optimizer steps completed before it. `value` is what is
+    compared (a digest, or the text of a printed line); `number` is the same as a float where it is one (losses,
+    scalars), for curves and messages. `rng` fingerprints torch's global random state at that moment.
     """
 
     kind: str
@@ -90,7 +90,8 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the run ended: "finished" (with an exit code), "raised", "bound" (--steps), "timeout" or "died" (signal)."""
+    """How the run ended: "finished" (with an exit code), "raised", "bound" (--steps), "timeout", "died" (by a signal),
+    or "tracer": by an exception of the tracer itself, which is a bug of ours."""
 
     kind: str
     code: int = 0
@@ -108,6 +109,7 @@ class Outcome:
             "raised": f"raised {self.error}",
             "bound": "was stopped at the step limit",
             "timeout": "ran into the timeout",
+            "tracer": f"met a bug in verify's own tracer: {self.error}",
             "died": f"was killed by signal {-self.code}",
         }
         return said[self.kind]

@@ -209,6 +209,7 @@ def with_loss(number: float) -> Trace:
         (replace(plain(3), steps=tuple(replace(s, params=("start",)) for s in plain(3).steps)), "never move"),
         (Trace("train.py", outcome=Outcome("raised", 1, "NameError: x")), "NameError"),
         (Trace("train.py", outcome=Outcome("died", -9)), "signal 9"),
+        (replace(plain(3), outcome=Outcome("tracer", 1, "KeyError: 1")), "tracer"),
     ],
 )
 def test_what_proves_nothing_is_an_error_and_never_exact(run: Trace, word: str) -> None:

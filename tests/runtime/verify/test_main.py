@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from torchlift.verify.__main__ import main
+from torchlift.verify.launch import PACKAGES
 from torchlift.verify.records import trace_from
 
 SCRIPT = """
@@ -66,3 +70,16 @@ def test_bad_arguments_are_refused(options: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["only_one.py", *options] if not options else ["a.py", "b.py", *options])
     assert stopped.value.code == 2
+
+
+def test_a_bug_of_ours_is_not_taken_for_a_difference(scripts: tuple[str, str], folder: Path) -> None:
+    broken = (
+        "import runpy, sys, torchlift.verify.prove as prove\n"
+        "prove.prove = None\n"
+        "sys.argv = ['verify', *sys.argv[1:]]\n"
+        "runpy.run_module('torchlift.verify', run_name='__main__')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": PACKAGES}
+    ended = subprocess.run([sys.executable, "-c", broken, *scripts], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 3
+    assert "TypeError" in ended.stderr

@@ -341,3 +341,9 @@ def test_a_fresh_process_sees_the_same_as_a_fork(run: Traced, folder: Path, tmp_
     fresh = trace_run(Run(folder / "train.py", folder, folder, timeout=60.0), scratch_root=tmp_path)
     assert fresh == replace(forked, stderr=fresh.stderr)
     assert forked.outcome.kind == "finished"
+
+
+def test_an_exception_of_the_tracer_is_told_apart_from_the_scripts(run: Traced) -> None:
+    found = run(HEAD + "step()\nfrom torchlift.verify import digest\ndigest.of_tensor(None)\n")
+    assert found.outcome.kind == "tracer"
+    assert "tracer" in compare(found, found).sentence
