@@ -89,7 +89,9 @@ def load(source: str | Path | IO[bytes], map_location: Any = None, weights_only:
                 " `torch.serialization.add_safe_globals`."
             ) from error
         raise ValueError(f"The file {source} is not a whole checkpoint: {error}") from error
-    except (RuntimeError, EOFError) as error:
+    except PermissionError:
+        raise
+    except (RuntimeError, EOFError, OSError) as error:  # torch's reader says "Invalid argument" of a cut file
         raise ValueError(f"The file {source} is not a whole checkpoint: {error}") from error
 
 

@@ -67,7 +67,7 @@ def start(run: Run) -> None:
     """Before the first epoch: ``on_train_start``, and the decisions that hold for all epochs."""
     trainer, module, progress = run.trainer, run.module, run.fit.epoch_progress
     if trainer.max_steps == -1:
-        progress.ready, progress.phase = progress.processed, COMPLETED
+        progress.complete_processed()
     if is_validation_epoch(run) and trainer.val_dataloaders is None:
         # For the progress bar, which wants to know how many batches there will be.
         trainer._enter(RunningStage.VALIDATING)
@@ -103,7 +103,7 @@ def done(run: Run) -> bool:
     assert state.max_epochs is not None
     if state.max_epochs != -1 and progress.processed >= state.max_epochs:
         # `current_epoch` has its final value even when the last epoch was restored from its end.
-        progress.ready, progress.phase = progress.processed, COMPLETED
+        progress.complete_processed()
         rank_zero_info(f"`Trainer.fit` stopped: `max_epochs={state.max_epochs!r}` reached.")
         return True
     return bool(trainer.should_stop) and state.can_stop_early()

@@ -53,6 +53,11 @@ class Progress:
         """Since the start of the run, the runs that it resumes included."""
         return Counts(*(count + self.before for count in self.current))
 
+    def complete_processed(self) -> None:
+        """A unit restored from the end of its processing counts as completed."""
+        if self.phase == PROCESSED:
+            self.phase = COMPLETED
+
     def reset_on_run(self) -> None:
         """A new epoch: what was done joins what came before."""
         self.before += self.completed

@@ -40,8 +40,8 @@ def attach(
     """
     from torchlift.module import LightningModule
 
-    if hasattr(model, "_orig_mod"):  # what torch.compile returned
-        model = cast("LightningModule", model._orig_mod)
+    # torch.compile returns a wrapper of the module.
+    model = cast("LightningModule | None", getattr(model, "_orig_mod", model))
     if model is None:
         model = trainer._module
         if model is None:
