@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
-from torch.utils._pytree import SUPPORTED_NODES, LeafSpec, TreeSpec, _get_node_type, tree_unflatten
+from torch.utils._pytree import SUPPORTED_NODES, TreeSpec, _get_node_type, tree_unflatten, treespec_leaf
 
 Mode = Literal["min_size", "max_size_cycle", "max_size", "sequential"]
 Limits = list[int | float] | None
@@ -27,10 +27,10 @@ def flatten(tree: Any) -> tuple[list[Any], TreeSpec]:
     """
     kind = _get_node_type(tree)
     if kind not in SUPPORTED_NODES:
-        return [tree], LeafSpec()
+        return [tree], treespec_leaf()
     children, context = SUPPORTED_NODES[kind].flatten_fn(tree)
     if all(isinstance(child, (int, float, str)) for child in children):
-        return [tree], LeafSpec()
+        return [tree], treespec_leaf()
     leaves: list[Any] = []
     specs = []
     for child in children:
