@@ -62,8 +62,9 @@ class _Optimizers:
 
         @functools.wraps(original)
         def made(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
-            self.exist = True
             original(optimizer, *args, **kwargs)
+            # a Trainer without optimizers makes a mock of one, over a tensor that is not trained
+            self.exist = self.exist or any(tensor.requires_grad for tensor in _tensors_of(optimizer))
 
         Optimizer.__init__ = made  # type: ignore[method-assign, assignment]
         register_optimizer_step_pre_hook(self.before)

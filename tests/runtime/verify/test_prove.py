@@ -263,3 +263,52 @@ def test_a_target_that_the_script_cannot_have_is_refused(server: ForkServer, fol
     runs = plan(folder / "train.py", folder / "train.py", limits=Limits(steps=2, timeout=60.0), target="lightning")
     with pytest.raises(ScratchError, match="does not import torchlift"):
         prove(*runs, server)
+
+
+BY_HAND = """
+import torch
+torch.manual_seed(0)
+X, y = torch.randn(12, 3), torch.randn(12, 1)
+w = torch.randn(3, 1, requires_grad=True)
+for epoch in range(4):
+    loss = ((X @ w - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+    print(f"loss {loss.item():.4f}")
+"""
+
+BY_HAND_TWIN = """
+import torch
+import lightning as L
+from torch.utils.data import DataLoader
+torch.manual_seed(0)
+X, y = torch.randn(12, 3), torch.randn(12, 1)
+
+class Lit(L.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+        self.w = torch.randn(3, 1, requires_grad=True)
+    def configure_optimizers(self):
+        return None
+    def training_step(self, batch, batch_idx):
+        X, y = batch
+        loss = ((X @ self.w - y) ** 2).mean()
+        self.manual_backward(loss)
+        with torch.no_grad():
+            self.w -= 0.1 * self.w.grad
+        self.w.grad = None
+        print(f"loss {loss.item():.4f}")
+
+trainer = L.Trainer(max_epochs=4, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
+trainer.fit(Lit(), DataLoader([(X, y)], batch_size=None, generator=torch.Generator()))
+"""
+
+
+def test_a_twin_without_any_optimizer(proven: Proven) -> None:
+    proof = proven(BY_HAND, BY_HAND_TWIN)
+    assert proof.verdict.answer is Answer.EXACT, report.text(proof)
+    assert proof.verdict.counts.steps == 4
+    assert proven(BY_HAND, BY_HAND_TWIN.replace("0.1 *", "0.1000001 *")).verdict.answer is Answer.DIFFERS
