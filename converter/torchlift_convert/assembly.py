@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torchlift_convert import facts as F
 from torchlift_convert.data import DataSlicer, NotApart, Slice, loader_call
@@ -12,7 +12,7 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.nest import Nest, nodes_of
 from torchlift_convert.placing import Placer
 from torchlift_convert.plan import DataPlan, Kind, Loader, ModulePlan, Param, Plan
-from torchlift_convert.program import Item, Program, Var
+from torchlift_convert.program import Item, Program, Var, flow_over
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.references import Reference, item_references, references
 from torchlift_convert.regions import Gone, Region, Regions
@@ -66,12 +66,12 @@ class Assembler:
         for var in (*models, *passed):
             self._drop_moves(var)
         params, initial = self._params(inside, config, data, passed, state)
-        position = self._position(init, config, early, params, passed, moved_data)
+        position, params = self._position(inside, init, config, early, params, passed, moved_data)
         if position is None:
             models, losses, state, passed = [], [], [], [*models, *passed]
             init, inside = [], list(config) if early else []
             params, initial = self._params(inside, config, data, passed, state)
-            position = self._position(init, config, early, params, passed, moved_data)
+            position, params = self._position(inside, init, config, early, params, passed, moved_data)
         if position is None:
             raise Refuse(
                 "TL106",
@@ -100,18 +100,23 @@ class Assembler:
         )
         train = self._train_loader()
         tensors = self._whole_set() if self.nest.batches is None else []
-        seeds = [train] if train is not None else tensors
+        validation = self._validation_loader()
+        seeds = [v for v in (train, validation) if v is not None] if train is not None else tensors
         if not seeds:
             return None
-        others = [v for v in self.roles.loaders if v != train and v.frame is self.home and self._used(v)]
+        others = [v for v in self.roles.loaders if v not in seeds and v.frame is self.home and self._used(v)]
         try:
-            cut = slicer.slice(seeds + others)
+            cut = slicer.slice(seeds)
         except NotApart:
+            return None
+        apart: list[Var] = []
+        for var in others:  # a loader that cannot be told apart stays where it is
             try:
-                cut = slicer.slice(seeds)
-                others = []
+                cut = slicer.slice([*seeds, *apart, var])
+                apart.append(var)
             except NotApart:
-                return None
+                continue
+        others = apart
         if any(s in self.fixed_blocks for s in cut.statements):
             return None
         return self._data_plan(cut, train, tensors, others)
@@ -160,8 +165,8 @@ class Assembler:
         return False
 
     def _data_plan(self, cut: Slice, train: Var | None, tensors: list[Var], others: list[Var]) -> DataPlan | None:
-        validation = self._validation_loader()
         loaders: list[Loader] = []
+        validation = self._validation_loader()
         taken: set[str] = set()
         for var in [v for v in (train, validation, *others) if v is not None]:
             if any(one.var == var for one in loaders):
@@ -370,6 +375,16 @@ class Assembler:
                     self.nest.outer,
                     "Make the optimizer in the same function as the loop, before it.",
                 )
+        made = flow_over([Item(s, self.home) for s in own]).must
+        for var in self.roles.optimizers:
+            if var not in made:
+                place = self.roles.definitions[var][0].stmt
+                raise Refuse(
+                    "TL303",
+                    f"The optimizer '{var.name}' is made under a condition only.",
+                    place,
+                    "Make an optimizer on every path to the loop.",
+                )
         return self._with_helpers(own)
 
     def _with_helpers(self, own: list[ast.stmt]) -> list[ast.stmt]:
@@ -395,6 +410,8 @@ class Assembler:
         """Does a statement before the loops use an optimizer or scheduler, as resuming does?"""
         wanted = {*self.roles.optimizers, *self.roles.schedulers}
         rest = [s for s in self.pre if s not in config]
+        if wanted & self._pinned_by_functions():
+            return True  # a function of the script looks them up by name
         return any(wanted & self.judge.reads(Item(s, self.home)) for s in rest)
 
     # -- parameters ------------------------------------------------------------------------------------------------------
@@ -424,6 +441,7 @@ class Assembler:
         wanted |= {(v, None): None for v in initial}
         wanted |= {r: None for r in self._epoch_start_refs()}
         settled = {*self.roles.optimizers, *self.roles.schedulers, *self.roles.bars, *self.roles.loaders}
+        settled -= self._loaders_to_pass(data, config)
         settled |= set(self.roles.models) - set(passed)
         settled |= (self.roles.devices & frozenset(v for v in self.roles.devices)) | moved_makes
         settled |= (self.storage.bound - set(initial)) | self._epoch_variable()
@@ -439,6 +457,16 @@ class Assembler:
                     continue  # a global: read by its name
             chosen[reference] = None
         return self._param_list(chosen), initial
+
+    def _loaders_to_pass(self, data: DataPlan | None, config: list[ast.stmt]) -> set[Var]:
+        """Loaders that stay in the script although the module reads them: those that no Trainer attribute holds."""
+        trained = {self._train_loader(), self._validation_loader()}
+        early = {v for s in config for v, _ in references(s, self.home, self.roles)}
+        return {
+            v
+            for v in self.roles.loaders
+            if (data is None or data.loader(v) is None) and (v not in trained or v in early)
+        }
 
     def _made_before(self, var: Var) -> bool:
         return any(d.stmt in self.pre or any(d.stmt in list(_inside(s)) for s in self.pre) for d in self.roles.definitions.get(var, [])) or (
@@ -471,18 +499,27 @@ class Assembler:
 
     def _position(
         self,
+        inside: list[ast.stmt],
         init: list[ast.stmt],
         config: list[ast.stmt],
         early: bool,
         params: tuple[Param, ...],
         passed: list[Var],
         moved_data: set[ast.stmt],
-    ) -> int | None:
-        """The statement in front of which the module is made."""
+    ) -> tuple[int | None, tuple[Param, ...]]:
+        """The statement in front of which the module is made; parameters that are not known by then come late."""
         group = [*init, *config] if early else init
-        ready = frozenset(p.var for p in params)
         gone = [*config, *self.dropped, *moved_data]
-        return self.placer.position(group, ready, gone)
+        position = self.placer.position(group, frozenset(p.var for p in params), gone)
+        if position is not None:
+            return position, params
+        within = {v for s in inside for v, _ in references(s, self.home, self.roles)} | set(passed)
+        position = self.placer.position(group, frozenset(p.var for p in params if p.var in within), gone)
+        if position is None:
+            return None, params
+        changed = {v for s in self.pre[position:] for v in self.judge.changes(Item(s, self.home))}
+        late = [replace(p, kind=Kind.LATE) if p.var in changed and p.var not in within else p for p in params]
+        return position, tuple(late)
 
     def _finish(
         self,
@@ -505,6 +542,13 @@ class Assembler:
             if var not in names:
                 names[var] = unique(attribute_name(var.name), taken, prefer=var.frame.name if var.frame else "")
                 taken.add(names[var])
+        late: dict[Param, str] = {}
+        for param in (p for p in params if p.kind is Kind.LATE):
+            late[param] = names.get(param.var) if param.attr is None and param.var in names else None  # type: ignore[assignment]
+            late[param] = late[param] or unique(attribute_name(param.name), taken)
+            taken.add(late[param])
+        params = tuple(p for p in params if p.kind is not Kind.LATE)
+        initial = tuple(v for v in initial if not any(p.var == v and p.attr is None for p in late))
         for param in params:
             if param.kind is Kind.OBJECT and param.var not in names:
                 names[param.var] = unique(attribute_name(param.name), taken)
@@ -544,6 +588,7 @@ class Assembler:
                 state=tuple(state),
                 initial=initial,
                 position=position,
+                late=late,
                 early_optimizers=early,
             ),
             data=data,

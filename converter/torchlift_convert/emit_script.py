@@ -158,6 +158,8 @@ class ScriptWriter:
         """The Trainer in place of the loop."""
         plan = self.plan
         block.drop_header(plan.nest.outer)
+        for param, name in plan.module.late.items():
+            block.line(f"{plan.module.instance}.{name} = {self._given(param, env)}")
         block.line(f"{plan.trainer} = {self.lightning}.Trainer({', '.join(self._trainer_arguments(env))})")
         block.line(f"{plan.trainer}.fit({plan.module.instance}, {self._data_argument(env)})")
         if plan.accelerator != '"cpu"':
@@ -209,7 +211,9 @@ class ScriptWriter:
         iterable = source_of(header.iterable, header.source, env)
         if plan.index_loader:
             iterable = f"{self.dataloader}({iterable}, batch_size=None, generator=torch.Generator())"
-        return f"Batches({iterable})" if plan.lazy or plan.regions.stops else iterable
+        train = f"Batches({iterable})" if plan.lazy or plan.regions.stops else iterable
+        validation = plan.regions.validation
+        return train if validation is None else f"{train}, {source_of(validation.iterable, validation.source, env)}"
 
     # -- the module's body -------------------------------------------------------------------------------------------------------
 

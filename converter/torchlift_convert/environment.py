@@ -124,6 +124,8 @@ class Environment:
         plan = self.plan
         if plan.regions.optimization is Optimization.MANUAL and self.region is Region.STEP:
             return None
+        if plan.module.early_optimizers:
+            return f"self.{plan.names[var]}"
         if self.region is Region.BEFORE_STEP:
             return "optimizer"
         if len(plan.roles.optimizers) == 1:
@@ -152,7 +154,7 @@ class Environment:
     def _data_of_trainer(self, var: Var) -> str | None:
         data = self.plan.data
         if data is None:
-            return None
+            return self._handed_to_fit(var)
         loader = data.loader(var)
         if loader is not None and loader.method in ("train_dataloader", "val_dataloader"):
             held = "self.trainer.train_dataloader" if loader.method == "train_dataloader" else "self.trainer.val_dataloaders"
@@ -160,6 +162,16 @@ class Environment:
         if loader is not None:
             return f"self.trainer.datamodule.{loader.method}()"
         return f"self.trainer.datamodule.{var.name}" if var in data.attributes else None
+
+    def _handed_to_fit(self, var: Var) -> str | None:
+        """Loaders that the script hands to ``fit`` itself."""
+        for header, held in (
+            (self.plan.regions.batches, "self.trainer.train_dataloader"),
+            (self.plan.regions.validation, "self.trainer.val_dataloaders"),
+        ):
+            if header is not None and self.place is Place.HOOK and variable(header.iterable, header.source) == var:
+                return held
+        return None
 
     def _in_data(self, var: Var) -> str | None:
         data = self.plan.data
@@ -190,6 +202,8 @@ class Environment:
         params = self.plan.module.params
         if self.place is Place.DATA:
             params = self.plan.data.params if self.plan.data else ()
+        if self.place is Place.HOOK or self.place is Place.CONFIG:
+            params = (*params, *self.plan.module.late)
         return next((p for p in params if p.var == var and p.attr == attr), None)
 
     def _param_text(self, param: Param) -> str:
@@ -197,6 +211,8 @@ class Environment:
             return self._data_param(param)
         if self.place is Place.INIT:
             return param.name
+        if param.kind is Kind.LATE:
+            return f"self.{self.plan.module.late[param]}"
         if param.kind is Kind.HPARAM:
             return f"self.hparams.{param.name}"
         return f"self.{self.plan.names[param.var]}"

@@ -224,7 +224,7 @@ class Finder:
             if isinstance(stmt, (ast.For, ast.While)) and self.reaches(stmt):
                 out.append(LoopEntry(stmt, frame))
                 continue
-            call = self._call_of(stmt) if self.reaches(stmt) else None
+            call = self._call_of(stmt) if self.reaches(stmt) else self._touching_call(stmt, frame)
             target = frame.function(call.func.id) if call and isinstance(call.func, ast.Name) else None
             if call is None or target is None:
                 self._check_wrapped(stmt)
@@ -232,6 +232,18 @@ class Finder:
             else:
                 out += self.follow(stmt, call, frame, *target)
         return out
+
+    def _touching_call(self, stmt: ast.stmt, frame: Frame) -> ast.Call | None:
+        """A bare call of a function that zeroes gradients or steps, as ``reset_grad()``, without a loop over data."""
+        if not isinstance(stmt, ast.Expr) or not isinstance(stmt.value, ast.Call) or not isinstance(stmt.value.func, ast.Name):
+            return None
+        target = frame.function(stmt.value.func.id)
+        if target is None:
+            return None
+        nodes = list(own_nodes(target[0]))
+        calls = [n.func.attr for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+        looping = any(isinstance(n, (ast.For, ast.While)) for n in nodes)
+        return stmt.value if not looping and {"zero_grad", "step"} & set(calls) else None
 
     def _check_wrapped(self, stmt: ast.stmt) -> None:
         """A loop inside ``with``, ``if`` or ``try`` inside the nest cannot be cut into hooks."""

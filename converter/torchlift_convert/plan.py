@@ -18,6 +18,7 @@ class Kind(StrEnum):
 
     HPARAM = "hparam"  # a number, a string, a container of these: save_hyperparameters()
     OBJECT = "object"  # handed to the constructor and kept as an attribute
+    LATE = "late"  # known only after the module was made: set as an attribute before the Trainer runs
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class ModulePlan:
     state: tuple[Var, ...]  # variables made with a literal, initialised in the constructor
     initial: tuple[Var, ...]  # variables whose value from before the loops is handed over
     position: int
+    late: dict[Param, str]  # parameters that are set as attributes, by these names, before the Trainer runs
     early_optimizers: bool  # optimizers are made in the constructor, because the script uses them before the loops
 
 

@@ -119,7 +119,7 @@ def statements_of(nodes: object) -> list[cst.CSTNode]:
     out: list[cst.CSTNode] = []
     for node in nodes:  # type: ignore[attr-defined]
         if isinstance(node, cst.SimpleStatementLine):
-            out += [node] * len(node.body)
+            out += node.body if len(node.body) > 1 else [node]
             continue
         out.append(node)
         for inner in cst_blocks_of(node):

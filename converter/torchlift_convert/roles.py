@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torchlift_convert import facts as F
+from torchlift_convert.names import own_nodes
 from torchlift_convert.nest import Nest, nodes_of
 from torchlift_convert.program import Bound, Frame, Item, Program, Var, walk_statements_of_scope
 from torchlift_convert.recognisers import fact_of, facts_of
@@ -96,7 +97,22 @@ def definitions(program: Program, nest: Nest) -> dict[Var, list[Definition]]:
     frames = {id(f): f for f in [program.module, nest.home, *(i.frame for i in nest_items(nest))]}
     for frame in frames.values():
         add_definitions(found, frame)
+    if not nest.home.is_module:
+        for name, value, frame in _arguments(program, nest.home):
+            found.setdefault(nest.home.resolve(name), []).append(Definition(nest.home.scope, value, frame))  # type: ignore[arg-type]
     return found
+
+
+def _arguments(program: Program, home: Frame) -> Iterator[tuple[str, ast.expr, Frame]]:
+    """What the calls of the home function (and its defaults) give to its parameters."""
+    assert not isinstance(home.scope, ast.Module)
+    names = [a.arg for a in [*home.scope.args.posonlyargs, *home.scope.args.args]]
+    for name, default in zip(reversed(names), reversed(home.scope.args.defaults), strict=False):
+        yield name, default, program.module
+    for node in ast.walk(program.script.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == home.name:
+            yield from ((n, a, program.module) for n, a in zip(names, node.args, strict=False))
+            yield from ((k.arg, k.value, program.module) for k in node.keywords if k.arg in names and k.arg)
 
 
 def add_definitions(found: dict[Var, list[Definition]], frame: Frame) -> None:
@@ -146,12 +162,47 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
         schedulers=schedulers,
         models=_models(program, nest, defs, optimizers),
         losses=frozenset(made_by(F.MakesLoss)),
-        loaders={v: f for v, f in made_by(F.MakesLoader).items() if isinstance(f, F.MakesLoader)},
+        loaders={v: f for v, f in made_by(F.MakesLoader).items() if isinstance(f, F.MakesLoader)}
+        | _returned_loaders(program, defs),
         devices=_devices(program, nest, defs, frozenset(made_by(F.MakesDevice))),
         namespaces=frozenset(made_by(F.MakesNamespace)),
         bars=frozenset(made_by(F.Bar)),
         foreign=frozenset(foreign),
     )
+
+
+def _returned_loaders(program: Program, defs: dict[Var, list[Definition]]) -> dict[Var, F.MakesLoader]:
+    """``train, test = make_loaders()``: the DataLoaders that a function of the script returns, one by one."""
+    found: dict[Var, F.MakesLoader] = {}
+    for places in list(defs.values()):
+        for place in places:
+            match place.stmt:
+                case ast.Assign(targets=[target], value=ast.Call(func=ast.Name(id=name))):
+                    function = place.frame.function(name)
+                    if function is None:
+                        continue
+                    inner = Frame(*function)
+                    returns = [n for n in own_nodes(function[0]) if isinstance(n, ast.Return) and n.value is not None]
+                    targets = target.elts if isinstance(target, ast.Tuple) else [target]
+                    if len(returns) != 1:
+                        continue
+                    value = returns[0].value
+                    values = value.elts if isinstance(value, ast.Tuple) and isinstance(target, ast.Tuple) else [value]
+                    for one, made in zip(targets, values, strict=False):
+                        fact = _loader_made(made, inner, program)
+                        if isinstance(one, ast.Name) and fact is not None:
+                            found[place.frame.resolve(one.id)] = fact
+    return found
+
+
+def _loader_made(value: ast.expr | None, frame: Frame, program: Program) -> F.MakesLoader | None:
+    if isinstance(value, ast.Name):
+        local: dict[Var, list[Definition]] = {}
+        add_definitions(local, frame)
+        made = [d.value for d in local.get(frame.resolve(value.id), [])]
+        value = made[0] if len(made) == 1 else None
+    fact = fact_of(value, frame, program) if isinstance(value, ast.Call) else None
+    return fact if isinstance(fact, F.MakesLoader) else None
 
 
 def _takes_optimizer(places: list[Definition], optimizers: set[Var]) -> bool:

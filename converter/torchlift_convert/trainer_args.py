@@ -110,9 +110,10 @@ def _accelerator(value: ast.expr, frame: object, program: Program) -> str | None
     match value:
         case ast.Call(args=[inner]) if isinstance(fact_of(value, frame, program), F.MakesDevice):  # type: ignore[arg-type]
             return _accelerator(inner, frame, program)
-        case ast.IfExp(test=test, body=ast.Constant(value=str(yes)), orelse=ast.Constant(value=str(no))):
-            one, other = _kind(yes), _kind(no)
-            return f'"{one}" if {ast.unparse(test)} else "{other}"' if one and other else None
+        case ast.IfExp(test=test, body=yes, orelse=no):
+            one, other = _accelerator(yes, frame, program), _accelerator(no, frame, program)
+            plain = one is not None and other is not None and " if " not in one + other
+            return f"{one} if {ast.unparse(test)} else {other}" if plain else None
         case ast.Constant(value=str(text)):
             kind = _kind(text)
             return f'"{kind}"' if kind else None

@@ -13,6 +13,13 @@ _NUMERIC_CALLS = frozenset("int float len round abs max min sum bool".split())
 _SCALAR_CALLS = _NUMERIC_CALLS | {"str", "os.path.join"}
 
 
+def _destinations(flags: list[ast.expr], keywords: list[ast.keyword]) -> list[str]:
+    """The attributes that an argparse option may be stored in."""
+    texts = [f.value for f in flags if isinstance(f, ast.Constant) and isinstance(f.value, str)]
+    named = [k.value.value for k in keywords if k.arg == "dest" and isinstance(k.value, ast.Constant)]
+    return [*map(str, named), *(t.lstrip("-").replace("-", "_") for t in texts)]
+
+
 @dataclass(eq=False)
 class Values:
     """Judges values by what they are made from."""
@@ -67,6 +74,10 @@ class Values:
             return False
         for node in ast.walk(self.program.script.tree):
             match node:
+                case ast.Call(func=ast.Attribute(attr="add_argument"), args=flags, keywords=keywords):
+                    kinds = [ast.unparse(k.value) for k in keywords if k.arg == "type"]
+                    if attr in _destinations(flags, keywords) and any(k.rpartition(".")[2][:1].isupper() for k in kinds):
+                        return False  # made by a class, as pathlib.Path: not what a checkpoint may hold
                 case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=name), attr=stored)], value=value):
                     if name == var.name and stored == attr and not self.scalar(value, var.frame, 1):
                         return False
