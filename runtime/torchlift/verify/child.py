@@ -26,7 +26,8 @@ class Job:
     script: str
     shown: str  # the script as named on the command line, for sys.argv[0]
     args: tuple[str, ...]
-    folder: str
+    original: str  # the user's folder
+    folder: str  # its copy
     trace: str
     seed: int
     limit: int | None
@@ -45,6 +46,8 @@ class Job:
 def run(path: str) -> None:
     """Run the job in this process. Returns when the script is done; the trace ends when the process does."""
     job = Job.read(path)
+    # PYTHONPATH and editable installs may point into the user's folder: the run belongs to the copy
+    sys.path[:] = [_moved(entry, job.original, job.folder) for entry in sys.path]
     sys.path.insert(0, os.path.dirname(job.script))
     sys.argv = [job.shown, *job.args]
     ended: list[Outcome] = []
@@ -66,6 +69,12 @@ def run(path: str) -> None:
     except BaseException as error:
         ended.append(_outcome_of_error(error, stream.origin))
         sys.exit(1)
+
+
+def _moved(path: str, original: str, folder: str) -> str:
+    inside = path == original or path.startswith(os.path.join(original, ""))
+    moved = folder + path[len(original) :]
+    return moved if inside and os.path.exists(moved) else path
 
 
 def seed_all(seed: int) -> None:

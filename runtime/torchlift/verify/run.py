@@ -75,6 +75,7 @@ def _trace_in(run: Run, copied: Path, own: Path, launcher: launch.Launcher) -> T
         script=str(script),
         shown=os.path.relpath(run.script, run.folder),
         args=run.args,
+        original=str(run.root),
         folder=str(copied),
         trace=str(own / "trace.jsonl"),
         seed=run.seed,

@@ -347,3 +347,15 @@ def test_an_exception_of_the_tracer_is_told_apart_from_the_scripts(run: Traced) 
     found = run(HEAD + "step()\nfrom torchlift.verify import digest\ndigest.of_tensor(None)\n")
     assert found.outcome.kind == "tracer"
     assert "tracer" in compare(found, found).sentence
+
+
+def test_a_search_path_inside_the_folder_leads_into_the_copy(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "lib").mkdir()
+    (folder / "lib" / "tool.py").write_text("print('tool')\n")
+    (folder / "train.py").write_text("import tool\nprint(tool.__file__)\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder / "lib"))
+    found = trace_run(Run(folder / "train.py", folder, folder, timeout=60.0), scratch_root=tmp_path)
+    assert lines(found) == ["tool", str(tmp_path / "folder" / "project" / "lib" / "tool.py")]
+    assert [event.site.file for event in found.of("print") if event.site] == ["lib/tool.py", "train.py"]
