@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torchlift.logged import Logged
+from torchlift.module_hooks import ModelHooks
 
 if TYPE_CHECKING:
     from torchlift.module import LightningModule
@@ -62,7 +63,6 @@ class HookTable:
 
     def __init__(self, trainer: "Trainer", module: "LightningModule", logged: Logged) -> None:
         from torchlift.callback import Callback
-        from torchlift.module import LightningModule
 
         self.callbacks = tuple(trainer.callbacks)
         monitors = _monitoring(self.callbacks)
@@ -71,7 +71,7 @@ class HookTable:
             late = [cb for cb in listeners if name == "on_train_epoch_end" and cb in monitors]
             before = [partial(getattr(cb, name), trainer, module) for cb in listeners if cb not in late]
             after = [partial(getattr(cb, name), trainer, module) for cb in late]
-            own = getattr(module, name) if is_overridden(name, module, LightningModule) else None
+            own = getattr(module, name) if is_overridden(name, module, ModelHooks) else None
             setattr(self, name, chain(logged, name, before, own, after) if before or own or after else None)
 
     def of(self, stage: str, moment: str) -> Hook | None:

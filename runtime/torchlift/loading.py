@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import torch
 
 from torchlift import checkpoint_io
+from torchlift.hooks import is_overridden
 from torchlift.hparams import AttributeDict, init_parameter_names
-from torchlift.run import overrides
+from torchlift.module_hooks import ModelHooks
 from torchlift.utilities.rank_zero import rank_zero_warn
 
 _M = TypeVar("_M")
@@ -39,7 +40,7 @@ def load_module(
             f" `{cls.__name__}.strict_loading={module.strict_loading!r}. Please set the same value for both of them."
         )
     strict = module.strict_loading if strict is None else strict
-    if overrides(module, "configure_model"):
+    if is_overridden("configure_model", module, ModelHooks):
         module.configure_model()
     module.on_load_checkpoint(contents)
     weights = contents["state_dict"]
