@@ -15,7 +15,7 @@ from torchlift_convert.types import Diagnostic, Options, Proof, Result, Severity
 _FRAMEWORK = re.compile(r"\b(?:torchlift|lightning|pytorch_lightning)\b")
 
 
-def convert(source: str | bytes, options: Options = Options()) -> Result:
+def convert(source: str | bytes, options: Options | None = None) -> Result:
     """Convert one script.
 
     Args:
@@ -25,6 +25,7 @@ def convert(source: str | bytes, options: Options = Options()) -> Result:
     Returns:
         A Result; this function raises only on bugs of its own.
     """
+    options = options or Options()
     try:
         text = decode(source)
         tree = python_tree(text)

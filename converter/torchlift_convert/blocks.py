@@ -115,7 +115,7 @@ class Block:
         if self.spaced:
             self.waiting, self.spaced = [cst.EmptyLine(indent=False), *self.waiting], False
         if self.waiting:
-            lead = [*self.waiting, *node.leading_lines]  # type: ignore[union-attr]
+            lead = [*self.waiting, *node.leading_lines]
             changed = node.with_changes(leading_lines=lead)
             self.origins.relabel(node, changed)
             node, self.waiting = changed, []

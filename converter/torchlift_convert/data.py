@@ -1,8 +1,8 @@
 """Tell the data apart: the statements that make datasets and loaders become a LightningDataModule.
 
-Starting from the loaders, the backward slice over the statements before the loops is taken, down to numbers and options,
-which become the DataModule's parameters. The group is made at one place of the original program order, chosen so that no
-statement overtakes another one with which it does not commute.
+Starting from the loaders, the backward slice over the statements before the loops is taken, down to numbers and
+options, which become the DataModule's parameters. The group is made at one place of the original program order, chosen
+so that no statement overtakes another one with which it does not commute.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ class DataSlicer:
             var, attr = reference
             if self.is_outside(var):
                 continue
-            if attr is not None or self.values.portable_scalar(var):
-                out.options[reference] = None
-            elif var in self.roles.namespaces:
+            if attr is not None or self.values.portable_scalar(var) or var in self.roles.namespaces:
                 out.options[reference] = None
             else:
                 work.append(var)
@@ -126,7 +124,9 @@ def without_moves(stmt: ast.stmt, frame: object, program: Program) -> ast.stmt:
     return Strip().visit(copy.deepcopy(stmt))
 
 
-def loader_call(var: Var, statements: dict[ast.stmt, None], nest: Nest, program: Program) -> tuple[ast.stmt, ast.expr] | None:
+def loader_call(
+    var: Var, statements: dict[ast.stmt, None], nest: Nest, program: Program
+) -> tuple[ast.stmt, ast.expr] | None:
     """The one ``loader = DataLoader(...)`` of a variable, when that is a statement of its own."""
     found: list[tuple[ast.stmt, ast.expr]] = []
     for stmt in statements:

@@ -110,7 +110,7 @@ class Judge:
             self._memo[func] = result
         return self._memo[func]
 
-    # -- what is read and changed --------------------------------------------------------------------------------------
+    # -- what is read and changed ----------
 
     def reads(self, item: Item) -> frozenset[Var]:
         """Variables that a statement reads, those read by the script's functions that it calls included."""
@@ -215,8 +215,9 @@ def _changed_roots(node: ast.AST) -> list[str]:
             parts = [func.value] if isinstance(func, ast.Attribute) else []
             given = [a for a in [*args, *(k.value for k in keywords)] if isinstance(a, ast.Name)]
             return [r for p in [*parts, *given] if (r := _root(p))]
-        case ast.Attribute(value=value, ctx=ast.Store() | ast.Del()) | ast.Subscript(
-            value=value, ctx=ast.Store() | ast.Del()
+        case (
+            ast.Attribute(value=value, ctx=ast.Store() | ast.Del())
+            | ast.Subscript(value=value, ctx=ast.Store() | ast.Del())
         ):
             root = _root(value)
             return [root] if root else []

@@ -8,8 +8,8 @@ from torchlift_convert.blocks import Block, Statement, class_, function
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.plan import DataPlan, Kind, Plan
 from torchlift_convert.program import Item
-from torchlift_convert.roles import assigned
 from torchlift_convert.rewrite import Edits, Origins, rewrite_expression
+from torchlift_convert.roles import assigned
 
 
 class DataWriter:

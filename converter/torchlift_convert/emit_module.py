@@ -58,7 +58,7 @@ class ModuleWriter:
     def _needs(self, region: Region) -> bool:
         return region is Region.VAL_STEP and self.plan.regions.validation is not None
 
-    # -- the constructor -------------------------------------------------------------------------------------------------------
+    # -- the constructor ----------
 
     def _init(self) -> cst.FunctionDef:
         plan, block = self.plan, self._block("__init__")
@@ -71,7 +71,9 @@ class ModuleWriter:
             block.line(f"self.save_hyperparameters(ignore=[{ignored}])" if objects else "self.save_hyperparameters()")
         if plan.regions.optimization is Optimization.MANUAL:
             why = plan.regions.why_manual
-            block.line(f"self.automatic_optimization = False  # {why[0]}" if why else "self.automatic_optimization = False")
+            block.line(
+                f"self.automatic_optimization = False  # {why[0]}" if why else "self.automatic_optimization = False"
+            )
         for param in objects:
             block.line(f"self.{plan.names[param.var]} = {param.name}")
         order = {s: n for n, s in enumerate(plan.nest.pre)}
@@ -79,9 +81,9 @@ class ModuleWriter:
         for stmt in sorted(stmts, key=order.__getitem__):
             block.carry(Item(stmt, plan.nest.home), env, Edits())
         for var in plan.module.initial:
-            param = next((p for p in plan.module.params if p.var == var and p.attr is None), None)
-            if param is not None and param.kind is Kind.HPARAM:
-                block.line(f"self.{plan.names[var]} = {param.name}")
+            given = next((p for p in plan.module.params if p.var == var and p.attr is None), None)
+            if given is not None and given.kind is Kind.HPARAM:
+                block.line(f"self.{plan.names[var]} = {given.name}")
         return function("__init__", [p.name for p in plan.module.params], block).with_changes(leading_lines=[])
 
     def _forward(self) -> cst.FunctionDef | None:
@@ -105,7 +107,7 @@ class ModuleWriter:
                         return function("forward", names, block)
         return None
 
-    # -- optimizers ------------------------------------------------------------------------------------------------------------
+    # -- optimizers ----------
 
     def _configure_optimizers(self) -> cst.FunctionDef:
         plan, block = self.plan, self._block("configure_optimizers")
@@ -128,7 +130,7 @@ class ModuleWriter:
             return f'{{"scheduler": {name}, "interval": "step"}}'
         return name
 
-    # -- hooks -----------------------------------------------------------------------------------------------------------------
+    # -- hooks ----------
 
     def _hook(self, region: Region) -> cst.FunctionDef:
         plan, block = self.plan, self._block(region.value)
@@ -237,7 +239,8 @@ class ModuleWriter:
             ((name, value),) = metrics.items()
             block.line(f'self.log("{name}", {value}, prog_bar=True)')
         elif metrics:
-            block.line(f"self.log_dict({{{', '.join(f'{chr(34)}{k}{chr(34)}: {v}' for k, v in metrics.items())}}}, prog_bar=True)")
+            pairs = ", ".join(f'"{name}": {value}' for name, value in metrics.items())
+            block.line(f"self.log_dict({{{pairs}}}, prog_bar=True)")
 
     def _end_of_loop(self, block: Block, region: Region) -> None:
         """Comments that stood at the end of the loop's body."""
@@ -259,11 +262,11 @@ class ModuleWriter:
         block.line(f"return {source_of(expr, frame, env, edits)}")
 
     def _optimizing_statements(self) -> list[ast.stmt]:
-        """zero_grad, backward, step and what else the Trainer does in a batch: their comments stay, above the return."""
+        """zero_grad, backward, step, and what else the Trainer does in a batch: their comments stay."""
         carried = {i.stmt for r in Region for i in self.plan.regions.of(r)}
         return [i.stmt for i in self.plan.nest.body if i.stmt not in carried and i.stmt in self.plan.regions.gone]
 
-    # -- small things ------------------------------------------------------------------------------------------------------------
+    # -- small things ----------
 
     def _extras(self) -> list[Statement]:
         plan, out = self.plan, list[Statement]()
@@ -300,9 +303,9 @@ def _returns_itself(block: Block, name: str) -> bool:
     if len(block.body) != 1:
         return False
     match block.body[0]:
-        case cst.SimpleStatementLine(body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=target))], value=value)]) if (
-            target == name
-        ):
+        case cst.SimpleStatementLine(
+            body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=target))], value=value)]
+        ) if target == name:
             changed = block.body[0].with_changes(body=[cst.Return(value)])
             block.origins.relabel(block.body[0], changed)
             block.body[0] = changed

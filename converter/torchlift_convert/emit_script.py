@@ -62,7 +62,7 @@ class ScriptWriter:
         module = self.script.module
         return module.with_changes(body=[*body])
 
-    # -- what stands where ---------------------------------------------------------------------------------------------------
+    # -- what stands where ----------
 
     def _replace_statements(self) -> None:
         plan, nest = self.plan, self.plan.nest
@@ -126,10 +126,10 @@ class ScriptWriter:
             return
         block.carry(Item(stmt, self.home), env, Edits())
 
-    # -- making and running ----------------------------------------------------------------------------------------------------
+    # -- making and running ----------
 
     def _make_data(self) -> list[str]:
-        plan, data = self.plan, self.plan.data
+        data = self.plan.data
         assert data is not None
         lines = [f"{data.instance} = {data.name}({', '.join(self._argument(p) for p in data.params)})"]
         if data.by_hand:
@@ -171,7 +171,9 @@ class ScriptWriter:
 
     def _after_name(self, var: Var) -> str:
         plan = self.plan
-        return var.name if var in (*plan.alias_before, *plan.alias_after) else f"{plan.module.instance}.{plan.names[var]}"
+        return (
+            var.name if var in (*plan.alias_before, *plan.alias_after) else f"{plan.module.instance}.{plan.names[var]}"
+        )
 
     def _back_to_device(self, block: Block) -> None:
         """After fit the Trainer has moved the module to the CPU; code that computes wants it back."""
@@ -185,7 +187,9 @@ class ScriptWriter:
             block.line(f"{plan.module.instance}.to({devices[0].name})  # the Trainer has moved it to the CPU")
         elif plan.accelerator.startswith('"gpu" if '):
             condition = plan.accelerator.removeprefix('"gpu" if ').removesuffix(' else "cpu"')
-            block.line(f'{plan.module.instance}.to("cuda" if {condition} else "cpu")  # the Trainer has moved it to the CPU')
+            block.line(
+                f'{plan.module.instance}.to("cuda" if {condition} else "cpu")  # the Trainer has moved it to the CPU'
+            )
 
     def _trainer_arguments(self, env: Environment) -> list[str]:
         plan = self.plan
@@ -215,7 +219,7 @@ class ScriptWriter:
         validation = plan.regions.validation
         return train if validation is None else f"{train}, {source_of(validation.iterable, validation.source, env)}"
 
-    # -- the module's body -------------------------------------------------------------------------------------------------------
+    # -- the module's body ----------
 
     def _classes(self) -> list[tuple[ast.stmt, Statement]]:
         """Each class with the top-level statement in front of which it stands."""
@@ -237,7 +241,9 @@ class ScriptWriter:
         """Does the script define classes or functions between two of its statements, or stand they in another order?"""
         body = self._top_level()
         between = body[body.index(first) : body.index(last)]
-        return any(isinstance(s, (ast.ClassDef, ast.FunctionDef)) for s in between) or body.index(last) < body.index(first)
+        return any(isinstance(s, (ast.ClassDef, ast.FunctionDef)) for s in between) or body.index(last) < body.index(
+            first
+        )
 
     def _top_level(self) -> list[ast.stmt]:
         return list(self.script.tree.body)
@@ -277,12 +283,16 @@ class ScriptWriter:
         scopes = {f.scope for f in frames.values() if f is not self.home and not f.is_module}
         names = {s.name for s in scopes if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))}
         names |= {f.name for f in plan.nest.followed}
-        own = {s for s in self.script.statements if isinstance(s, ast.FunctionDef) and s.name in names and s is not self.home.scope}
-        return {s for s in own if not self._still_called(s.name, own)}  # type: ignore[attr-defined]
+        own = {
+            s
+            for s in self.script.statements
+            if isinstance(s, ast.FunctionDef) and s.name in names and s is not self.home.scope
+        }
+        return {s for s in own if not self._still_called(s.name, own)}
 
     def _still_called(self, name: str, own: Iterable[ast.stmt]) -> bool:
         pieces: list[cst.CSTNode] = [n for s, nodes in self.written.items() if s not in own for n in nodes]
-        carried = {s for s in self.written} | set(own)
+        carried = {*self.written, *own}
         for stmt in self._top_level():
             inside = set(_within(stmt)) | {stmt}
             if stmt not in carried and not inside & set(self.written):

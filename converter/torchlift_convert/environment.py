@@ -39,7 +39,7 @@ class Environment:
         if self.region is not None:
             self.locals = self._local_names(self.region)
 
-    # -- what the rewriter asks --------------------------------------------------------------------------------------------
+    # -- what the rewriter asks ----------
 
     def name(self, frame: Frame, name: str) -> str | None:
         """The text that stands for a name here; None: the name itself."""
@@ -69,7 +69,7 @@ class Environment:
                 return ".".join([text, *chain[2:]])
         return ".".join([self.name(bound.frame, chain[0]) or chain[0], *chain[1:]])
 
-    # -- variables -----------------------------------------------------------------------------------------------------------
+    # -- variables ----------
 
     def text(self, var: Var) -> str | None:
         """The text of a variable here; None when its own name does."""
@@ -157,7 +157,11 @@ class Environment:
             return self._handed_to_fit(var)
         loader = data.loader(var)
         if loader is not None and loader.method in ("train_dataloader", "val_dataloader"):
-            held = "self.trainer.train_dataloader" if loader.method == "train_dataloader" else "self.trainer.val_dataloaders"
+            held = (
+                "self.trainer.train_dataloader"
+                if loader.method == "train_dataloader"
+                else "self.trainer.val_dataloaders"
+            )
             return held + (".loader" if self.plan.lazy and loader.method == "train_dataloader" else "")
         if loader is not None:
             return f"self.trainer.datamodule.{loader.method}()"
@@ -194,7 +198,7 @@ class Environment:
                 return f"{plan.module.instance}.{plan.names[var]}"
         return None
 
-    # -- parameters ------------------------------------------------------------------------------------------------------------
+    # -- parameters ----------
 
     def _param(self, var: Var, attr: str | None) -> Param | None:
         if self.place in (Place.BEFORE, Place.AFTER):
@@ -220,7 +224,7 @@ class Environment:
     def _data_param(self, param: Param) -> str:
         return f"self.hparams.{param.name}" if param.kind is Kind.HPARAM else f"self.{param.name}"
 
-    # -- locals of a hook ---------------------------------------------------------------------------------------------------------
+    # -- locals of a hook ----------
 
     def _local_names(self, region: Region) -> dict[Var, str]:
         """Names of the variables that stay local in a hook; two of the same name are told apart."""

@@ -1,8 +1,8 @@
 """Evaluation after each epoch's batches: validation hooks where they are proved to be the same, else as it stands.
 
 Validation hooks are the same when there is one full pass over one loader, once per epoch, with every trained model put
-into evaluation mode before it and back into training mode before the next batch, and when nothing between the last batch
-and the pass draws random numbers or looks at a model.
+into evaluation mode before it and back into training mode before the next batch, and when nothing between the last
+batch and the pass draws random numbers or looks at a model.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Evaluation:
                 kept.append(item)
         return kept
 
-    # -- laying the evaluation out flat ------------------------------------------------------------------------------------
+    # -- laying the evaluation out flat ----------
 
     def _expand(self, item: Item, gone: dict[ast.stmt, Gone]) -> list[Item]:
         """Follow a call into a function that goes through a loader; take ``with torch.no_grad()`` off."""
@@ -149,7 +149,7 @@ class Evaluation:
         header = header_of(item.stmt, item.frame, self.program, self.roles)
         return variable(header.iterable, header.source) in self.roles.loaders
 
-    # -- is it the same? -------------------------------------------------------------------------------------------------
+    # -- is it the same? ----------
 
     def _same(self, before: list[Item], start: list[Item], step: list[Item], end: list[Item]) -> bool:
         models = set(self.roles.models)
@@ -164,7 +164,9 @@ class Evaluation:
         quiet = [i for i in start if not isinstance(call_fact(i, self.program), F.Mode)]
         if any(self.judge.of_item(i).draws or reads_any(i, models, self.judge) for i in quiet):
             return False
-        if any(isinstance(e, ast.Break) for i in step for e in exits_of(i.stmt)) or any(exits_of(i.stmt) for i in start):
+        if any(isinstance(e, ast.Break) for i in step for e in exits_of(i.stmt)) or any(
+            exits_of(i.stmt) for i in start
+        ):
             return False
         return not self._used_after_train(end, models)
 
@@ -190,7 +192,7 @@ class Evaluation:
         return False
 
     def _used_after_train(self, end: list[Item], models: set[Var]) -> bool:
-        """Is a model looked at after it was put back into training mode, where a validation hook still has it in eval?"""
+        """Is a model looked at after it was put back into training mode? A validation hook still has it in eval."""
         trained = False
         for item in end:
             fact = call_fact(item, self.program)

@@ -123,7 +123,11 @@ def became_of(plan: Plan) -> tuple[Became, ...]:
         span = Span(plan.config[0].lineno, plan.config[-1].end_lineno or plan.config[-1].lineno)
         out.append(Became("optimizers and schedulers", span, f"{module}.configure_optimizers"))
     if nest.epochs is not None:
-        out.append(Became("the epoch loop", Span(nest.epochs.lineno, nest.epochs.lineno), f"Trainer(max_epochs={plan.max_epochs})"))
+        out.append(
+            Became(
+                "the epoch loop", Span(nest.epochs.lineno, nest.epochs.lineno), f"Trainer(max_epochs={plan.max_epochs})"
+            )
+        )
     if nest.batches is not None:
         line = nest.batches.lineno
         out.append(Became("the batch loop", Span(line, line), f"{module}.training_step"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -49,7 +49,7 @@ def parameters(args: ast.arguments) -> list[str]:
     return [a.arg for a in named + ([args.kwarg] if args.kwarg else [])]
 
 
-@lru_cache(maxsize=None)
+@cache
 def access(node: ast.AST) -> Access:
     """Names that a statement or expression reads and binds in its own scope."""
     reads: set[str] = set()
@@ -58,7 +58,7 @@ def access(node: ast.AST) -> Access:
     return Access(frozenset(reads), frozenset(binds))
 
 
-@lru_cache(maxsize=None)
+@cache
 def free_names(func: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef) -> Access:
     """Names of outer scopes that a function or class body reads, and those that it binds by ``global``/``nonlocal``."""
     reads: set[str] = set()
@@ -187,7 +187,7 @@ def _expr_flow(*nodes: ast.AST | None) -> Flow:
     return Flow(got.reads, got.binds, got.binds)
 
 
-@lru_cache(maxsize=None)
+@cache
 def stmt_flow(stmt: ast.stmt) -> Flow:
     """Def-use of one statement."""
     match stmt:

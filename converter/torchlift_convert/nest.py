@@ -1,8 +1,8 @@
 """Find the training loop and lay its nest out flat.
 
-The batch loop is the innermost loop over data that reaches a ``backward()``; the epoch loop encloses it. Both may sit in
-functions that call each other: a call that leads towards the batch loop is followed into its function, whose statements
-then stand in the nest as if they had been written there.
+The batch loop is the innermost loop over data that reaches a ``backward()``; the epoch loop encloses it. Both may sit
+in functions that call each other: a call that leads towards the batch loop is followed into its function, whose
+statements then stand in the nest as if they had been written there.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Nest:
     """The loop nest of a script, laid out in the order in which it runs.
 
     ``path``: blocks from the body of ``home`` to the outermost loop, so that what runs before and after it is known.
-    ``epochs``: the epoch loop, None when the batches are gone through once. ``batches``: the batch loop, None when every
-    epoch is a single step without one. ``body``: the statements of one batch.
+    ``epochs``: the epoch loop, None when the batches are gone through once. ``batches``: the batch loop, None when
+    every epoch is a single step without one. ``body``: the statements of one batch.
     """
 
     home: Frame
@@ -117,7 +117,7 @@ class Finder:
     def reaches(self, stmt: ast.stmt) -> bool:
         return self._body_reaches(nodes_of(stmt))
 
-    # -- from the module down to the outermost loop ------------------------------------------------------------------
+    # -- from the module down to the outermost loop ----------
 
     def find(self) -> Nest | None:
         """The nest of the script; None when no statement that runs reaches a backward()."""
@@ -165,17 +165,19 @@ class Finder:
         """The call in a small statement that leads towards a backward()."""
         if isinstance(stmt, (ast.For, ast.While, ast.If, ast.With, ast.Try)):
             return None
-        calls = [n for n in nodes_of(stmt) if self._leads(n) and isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        calls = [
+            n for n in nodes_of(stmt) if self._leads(n) and isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        ]
         calls = [c for c in calls if c.func.id in self.reaching]  # type: ignore[attr-defined]
-        return calls[0] if len(calls) == 1 else None  # type: ignore[return-value]
+        return calls[0] if len(calls) == 1 else None
 
-    # -- the nest ------------------------------------------------------------------------------------------------------
+    # -- the nest ----------
 
     def _lay_out(self, home: Frame, outer: Loop, path: tuple[Block, ...]) -> Nest:
         entries = self.flatten(home, outer.body)
         inner = [i for i, e in enumerate(entries) if isinstance(e, LoopEntry)]
         two_levels = len(inner) == 1 and isinstance(outer, ast.For) and is_range(outer.iter)
-        if not two_levels:
+        if not two_levels or not isinstance(outer, ast.For):
             return self._one_level(home, outer, path, entries)
         entry = entries[inner[0]]
         assert isinstance(entry, LoopEntry)
@@ -235,7 +237,11 @@ class Finder:
 
     def _touching_call(self, stmt: ast.stmt, frame: Frame) -> ast.Call | None:
         """A bare call of a function that zeroes gradients or steps, as ``reset_grad()``, without a loop over data."""
-        if not isinstance(stmt, ast.Expr) or not isinstance(stmt.value, ast.Call) or not isinstance(stmt.value.func, ast.Name):
+        if (
+            not isinstance(stmt, ast.Expr)
+            or not isinstance(stmt.value, ast.Call)
+            or not isinstance(stmt.value.func, ast.Name)
+        ):
             return None
         target = frame.function(stmt.value.func.id)
         if target is None:
@@ -248,10 +254,15 @@ class Finder:
     def _check_wrapped(self, stmt: ast.stmt) -> None:
         """A loop inside ``with``, ``if`` or ``try`` inside the nest cannot be cut into hooks."""
         for node in nodes_of(stmt):
-            if isinstance(node, (ast.For, ast.While)) and node is not stmt and self.reaches(node) and self._iterates(node):
+            if (
+                isinstance(node, (ast.For, ast.While))
+                and node is not stmt
+                and self.reaches(node)
+                and self._iterates(node)
+            ):
                 raise Refuse(
                     "TL103",
-                    f"The batch loop stands inside the '{type(stmt).__name__.lower()}' statement of line {stmt.lineno}.",
+                    f"The batch loop stands inside a '{type(stmt).__name__.lower()}' in line {stmt.lineno}.",
                     node,
                     "Take the loop out of that statement.",
                 )
@@ -306,11 +317,18 @@ def bind_call(call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame) ->
         return Refuse("TL104", f"The call of {func.name}() {why}.", call, "Call it with plain arguments, at one place.")
 
     spec = func.args
-    if isinstance(func, ast.AsyncFunctionDef) or any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in own_nodes(func)):
+    if isinstance(func, ast.AsyncFunctionDef) or any(
+        isinstance(n, (ast.Yield, ast.YieldFrom)) for n in own_nodes(func)
+    ):
         raise refuse("enters a generator or a coroutine")
     if func.decorator_list:
         raise refuse("enters a decorated function")
-    if spec.vararg or spec.kwarg or any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
+    if (
+        spec.vararg
+        or spec.kwarg
+        or any(isinstance(a, ast.Starred) for a in call.args)
+        or any(k.arg is None for k in call.keywords)
+    ):
         raise refuse("uses starred arguments")
     names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
     if len(call.args) > len(names):
@@ -339,7 +357,7 @@ def bind_call(call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame) ->
 def bind_returned(stmt: ast.stmt, call: ast.Call, frame: Frame, inner: Frame, value: ast.expr | None) -> bool:
     """Let what the function returns bear the caller's names: ``accuracy = test()`` over ``return acc``.
 
-    Only where both sides are plain names and the function cannot tell: it neither takes nor reads the caller's variable.
+    Only where both sides are plain names and the function cannot tell: it takes and reads no such variable.
     """
     if not isinstance(stmt, ast.Assign) or len(stmt.targets) != 1 or stmt.value is not call or value is None:
         return False

@@ -7,14 +7,16 @@ from dataclasses import replace
 
 import libcst as cst
 
-from torchlift_convert.assembly import Assembler
+from torchlift_convert.cutting import Cutter
 from torchlift_convert.diagnostics import Refuse, note
 from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
 from torchlift_convert.nest import Finder, Nest, is_range
 from torchlift_convert.plan import Plan
+from torchlift_convert.planning.assemble import assemble
+from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Program, build
-from torchlift_convert.regions import Cutter, Region, Regions
+from torchlift_convert.regions import Region, Regions
 from torchlift_convert.render import Rendered, render, with_import, without_unused_imports
 from torchlift_convert.reserved import unique
 from torchlift_convert.rewrite import Origins
@@ -45,7 +47,7 @@ def _plan(program: Program, nest: Nest) -> Plan:
     regions = Cutter(program, nest, roles, judge).cut()
     lazy = _needs_lazy(regions, judge)
     storage = store(program, nest, roles, regions, judge)
-    plan = Assembler(program, nest, roles, regions, storage, judge).plan()
+    plan = assemble(Context(program, nest, roles, regions, storage, judge))
     header = regions.batches
     indexed = header is not None and is_range(header.iterable)
     if nest.batches is not None and header is not None:
@@ -124,9 +126,6 @@ def _all_statements(module: cst.Module) -> list[cst.CSTNode]:
     return statements_of(module.body)
 
 
-
-
-
 def findings_of(plan: Plan) -> tuple[Diagnostic, ...]:
     """What the user should know about a conversion that was made."""
     out: list[Diagnostic] = []
@@ -134,5 +133,7 @@ def findings_of(plan: Plan) -> tuple[Diagnostic, ...]:
         why, stmt = plan.regions.why_manual
         out.append(note("TL302", f"Manual optimization: {why}.", stmt))
     if plan.data is None:
-        out.append(note("TL701", "The data stays where it was: it cannot be told apart from the rest.", plan.nest.outer))
+        out.append(
+            note("TL701", "The data stays where it was: it cannot be told apart from the rest.", plan.nest.outer)
+        )
     return tuple(out)

@@ -207,7 +207,9 @@ def _fill(stmt: ast.stmt, names: dict[ast.expr, str], without: tuple[ast.stmt, .
                 node.body = [ast.copy_location(ast.Pass(), node)]
             return node
 
-    return Fill().visit(clone)
+    filled_stmt = Fill().visit(clone)
+    assert isinstance(filled_stmt, ast.stmt)
+    return filled_stmt
 
 
 @dataclass(frozen=True, eq=False)

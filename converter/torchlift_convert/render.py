@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import libcst as cst
@@ -37,7 +38,7 @@ def with_import(module: cst.Module, name: str, target: Target) -> cst.Module:
     return module.with_changes(body=body)
 
 
-def _end_of_head(body: list[cst.BaseStatement]) -> int:
+def _end_of_head(body: Sequence[cst.BaseStatement]) -> int:
     """The last statement of the import head: imports with at most plain statements between them."""
     last = -1
     for n, stmt in enumerate(body):
@@ -159,5 +160,5 @@ def _black(text: str, ranges: list[tuple[int, int]]) -> str:
     mode = black.Mode(line_length=120, magic_trailing_comma=True, string_normalization=False)
     try:
         return black.format_str(text, mode=mode, lines=ranges)
-    except black.InvalidInput:
+    except ValueError:  # black cannot parse what the interpreter can: leave the lines as they are
         return text

@@ -65,11 +65,13 @@ class Rewriter(cst.CSTTransformer):
         self.frame: Frame = item.frame
         self.stmts = _reverse(script)
         self.fixed: set[int] = set()  # ids of Name nodes that are not variables
-        self.hidden: list[frozenset[str]] = []  # names bound by comprehensions, lambdas and nested functions around here
+        self.hidden: list[
+            frozenset[str]
+        ] = []  # names bound by comprehensions, lambdas and nested functions around here
         self.loops = 0
         self.holes = {_callee(h.call): h for h in item.holes if h.placeholder == "__returned__"}
 
-    # -- which Name nodes are variables --------------------------------------------------------------------------------------
+    # -- which Name nodes are variables ----------
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         match node:
@@ -125,7 +127,7 @@ class Rewriter(cst.CSTTransformer):
                 return updated.with_changes(body=block.with_changes(body=[cst.parse_statement("pass")]))
         return updated
 
-    # -- expressions --------------------------------------------------------------------------------------------------------
+    # -- expressions ----------
 
     def _name(self, original: cst.Name, updated: cst.Name) -> cst.BaseExpression:
         name = original.value
@@ -151,7 +153,9 @@ class Rewriter(cst.CSTTransformer):
                     return updated.func.value
                 if self.env.place is Place.HOOK:
                     return _moved(updated.func)
-            case cst.Attribute(attr=cst.Name(value="backward")) if self.edits.manual and _root(original.func) != "torch":
+            case cst.Attribute(attr=cst.Name(value="backward")) if (
+                self.edits.manual and _root(original.func) != "torch"
+            ):
                 assert isinstance(updated.func, cst.Attribute)
                 target = cst.Arg(updated.func.value)
                 args = [target.with_changes(comma=cst.Comma(cst.SimpleWhitespace(""), cst.SimpleWhitespace(" ")))]

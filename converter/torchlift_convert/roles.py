@@ -1,4 +1,4 @@
-"""What each variable is for: its role comes from what it is made from and from what is done to it, not from its name."""
+"""What each variable is for: its role comes from what it is made from and what is done to it, not from its name."""
 
 from __future__ import annotations
 
@@ -69,7 +69,11 @@ def assigned(stmt: ast.stmt, frame: Frame) -> Iterator[tuple[Var, ast.expr | Non
             for target in targets:
                 if isinstance(target, ast.Name):
                     yield frame.resolve(target.id), value
-                elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+                elif (
+                    isinstance(target, ast.Tuple)
+                    and isinstance(value, ast.Tuple)
+                    and len(target.elts) == len(value.elts)
+                ):
                     for one, part in zip(target.elts, value.elts, strict=True):
                         if isinstance(one, ast.Name):
                             yield frame.resolve(one.id), part
@@ -240,9 +244,7 @@ def _models(
     return tuple(sorted(found, key=order.__getitem__))
 
 
-def _devices(
-    program: Program, nest: Nest, defs: dict[Var, list[Definition]], made: frozenset[Var]
-) -> frozenset[Var]:
+def _devices(program: Program, nest: Nest, defs: dict[Var, list[Definition]], made: frozenset[Var]) -> frozenset[Var]:
     """Variables made by torch.device, and those that tensors are moved to."""
     found = set(made)
     places = [(s, nest.home) for s in walk_statements_of_scope(nest.home.scope.body)]

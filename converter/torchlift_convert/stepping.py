@@ -1,7 +1,7 @@
 """One batch: what becomes training_step, and whether the Trainer may optimize by itself.
 
-Automatic optimization needs one optimizer, one unconditional ``zero_grad``, one ``backward`` and one ``step`` in an order
-that the Trainer reproduces; statements after the step move before it when they commute with it, else they go to
+Automatic optimization needs one optimizer, one unconditional ``zero_grad``, one ``backward`` and one ``step`` in an
+order that the Trainer reproduces; statements after the step move before it when they commute with it, else they go to
 ``on_train_batch_end``. Everything else is manual optimization: the body in source order.
 """
 
@@ -92,7 +92,7 @@ class Stepping:
                 self.nest.outer,
                 "Use an optimizer of torch.optim and call its step() in the loop.",
             )
-        foreign = [v for v in self.roles.foreign]
+        foreign = list(self.roles.foreign)
         if foreign:
             raise Refuse(
                 "TL303",
@@ -101,7 +101,7 @@ class Stepping:
                 "Make the optimizer with a class of torch.optim.",
             )
 
-    # -- automatic -----------------------------------------------------------------------------------------------------
+    # -- automatic ----------
 
     def _automatic(self, body: list[Item], header: Header | None, limit: Limit | None) -> Regions:
         marks = self._marks(body)
@@ -188,7 +188,7 @@ class Stepping:
                 return True
         return False
 
-    def _clip(self, between: list[Item]) -> tuple[tuple[F.Clip, object] | None, list[Item]]:
+    def _clip(self, between: list[Item]) -> tuple[tuple[F.Clip, Frame] | None, list[Item]]:
         """A Trainer argument when the clip is plain and covers what the optimizer holds; else as it stood."""
         if len(between) == 1:
             fact = call_fact(between[0], self.program)
@@ -204,7 +204,7 @@ class Stepping:
                             return (fact, between[0].frame), []
         return None, between
 
-    # -- after the step --------------------------------------------------------------------------------------------------
+    # -- after the step ----------
 
     def _late(self, late: list[Item], header: Header | None) -> tuple[list[Item], list[Item], bool]:
         moved: list[Item] = []
@@ -250,7 +250,7 @@ class Stepping:
                     return True
         return False
 
-    # -- dry runs --------------------------------------------------------------------------------------------------------
+    # -- dry runs ----------
 
     def _limit_one(self, body: list[Item], header: Header | None) -> Limit | None:
         """A break that leaves the loop after its first batch whenever a fixed option asks for it.

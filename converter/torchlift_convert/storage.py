@@ -33,8 +33,8 @@ SUCCESSORS: dict[Region, tuple[Region | None, ...]] = {
 @dataclass(frozen=True, eq=False)
 class Storage:
     """``attributes``: variables that cross regions. ``replaced``: in this region every use of it is the attribute.
-    ``saved``: it stays a local of this region and is stored at the region's end. ``pinned``: module-level variables that
-    functions of the script read or bind by name, and that must therefore stay where they are.
+    ``saved``: it stays a local of this region and is stored at the region's end. ``pinned``: module-level variables
+    that functions of the script read or bind by name, and that must therefore stay where they are.
     """
 
     flows: dict[Region, VarFlow]

@@ -60,7 +60,9 @@ def decode(source: str | bytes) -> str:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
         return source.decode(encoding)
     except SyntaxError as error:
-        raise Unreadable(f"The text cannot be decoded ({error.msg}). Save it as UTF-8 or declare its encoding.") from None
+        raise Unreadable(
+            f"The text cannot be decoded ({error.msg}). Save it as UTF-8 or declare its encoding."
+        ) from None
     except UnicodeDecodeError as error:
         raise Unreadable(
             f"The text is not valid {error.encoding} (byte {error.start}). Save it as UTF-8 or declare its encoding."

@@ -30,7 +30,12 @@ def epochs_of(nest: Nest, program: Program) -> Epochs:
     if nest.epochs is None:
         return Epochs("1", "0")
     call = nest.epochs.iter
-    while isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Call) and not _named(call, "range", "trange"):
+    while (
+        isinstance(call, ast.Call)
+        and call.args
+        and isinstance(call.args[0], ast.Call)
+        and not _named(call, "range", "trange")
+    ):
         call = call.args[0]
     assert isinstance(call, ast.Call)
     args = call.args

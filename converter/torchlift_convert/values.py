@@ -9,7 +9,7 @@ from torchlift_convert.names import access
 from torchlift_convert.program import Frame, Program, Var, dotted
 from torchlift_convert.roles import Roles
 
-_NUMERIC_CALLS = frozenset("int float len round abs max min sum bool".split())
+_NUMERIC_CALLS = frozenset(["int", "float", "len", "round", "abs", "max", "min", "sum", "bool"])
 _SCALAR_CALLS = _NUMERIC_CALLS | {"str", "os.path.join"}
 
 
@@ -76,7 +76,9 @@ class Values:
             match node:
                 case ast.Call(func=ast.Attribute(attr="add_argument"), args=flags, keywords=keywords):
                     kinds = [ast.unparse(k.value) for k in keywords if k.arg == "type"]
-                    if attr in _destinations(flags, keywords) and any(k.rpartition(".")[2][:1].isupper() for k in kinds):
+                    if attr in _destinations(flags, keywords) and any(
+                        k.rpartition(".")[2][:1].isupper() for k in kinds
+                    ):
                         return False  # made by a class, as pathlib.Path: not what a checkpoint may hold
                 case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=name), attr=stored)], value=value):
                     if name == var.name and stored == attr and not self.scalar(value, var.frame, 1):

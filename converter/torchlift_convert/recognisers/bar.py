@@ -6,7 +6,14 @@ import ast
 
 from torchlift_convert.facts import Bar, Fact
 
-_BARS = ("tqdm.tqdm", "tqdm.auto.tqdm", "tqdm.notebook.tqdm", "tqdm.std.tqdm", "tqdm.tqdm_notebook", "rich.progress.track")
+_BARS = (
+    "tqdm.tqdm",
+    "tqdm.auto.tqdm",
+    "tqdm.notebook.tqdm",
+    "tqdm.std.tqdm",
+    "tqdm.tqdm_notebook",
+    "rich.progress.track",
+)
 
 
 def see(call: ast.Call, name: str | None) -> Fact | None:

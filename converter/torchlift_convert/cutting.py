@@ -1,0 +1,151 @@
+"""Cut one nest into regions, and decide who steps its schedulers."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field, replace
+
+from torchlift_convert import facts as F
+from torchlift_convert.effects import Judge
+from torchlift_convert.evaluation import Evaluation
+from torchlift_convert.nest import Nest
+from torchlift_convert.program import Item, Program, Var
+from torchlift_convert.recognisers import fact_of
+from torchlift_convert.regions import (
+    BAR,
+    DECLARATION,
+    Gone,
+    Region,
+    Regions,
+    call_fact,
+    exits_of,
+    header_of,
+    reads_any,
+)
+from torchlift_convert.roles import Roles, add_definitions, variable
+from torchlift_convert.stepping import Stepping
+from torchlift_convert.types import FateKind, Optimization
+
+
+@dataclass(eq=False)
+class Cutter:
+    """Cuts one nest into regions."""
+
+    program: Program
+    nest: Nest
+    roles: Roles
+    judge: Judge
+    gone: dict[ast.stmt, Gone] = field(default_factory=dict)
+
+    def cut(self) -> Regions:
+        """Automatic optimization where its precondition is proved, else manual; validation hooks likewise."""
+        before = self._without_noise(list(self.nest.before))
+        after = self._without_noise(list(self.nest.after))
+        body = self._without_noise(list(self.nest.body))
+        batches = self.nest.batches
+        header = header_of(batches, self.nest.batch_frame, self.program, self.roles) if batches else None
+        stepping = Stepping(self.program, self.nest, self.roles, self.judge, self.gone).cut(body, header)
+        evaluation = Evaluation(self.program, self.nest, self.roles, self.judge, self.gone)
+        validation = None if stepping.stops else evaluation.validation(before, after)
+        items = dict(stepping.items)
+        if validation is None:
+            items[Region.EPOCH_END] = tuple(after)
+        else:
+            items |= validation.items
+            known = {id(i.frame) for i in [*before, *body, *after]}
+            for frame in {id(i.frame): i.frame for r in validation.items.values() for i in r}.values():
+                if id(frame) not in known:
+                    add_definitions(self.roles.definitions, frame)
+        items[Region.EPOCH_START] = tuple(evaluation.without_train_calls(before, validation is not None))
+        items[Region.STEP] = tuple(evaluation.without_train_calls(items[Region.STEP], validation is not None))
+        regions = replace(
+            stepping,
+            items={r: i for r, i in items.items() if i},
+            batches=header,
+            validation=validation.header if validation else None,
+            gone=self.gone,
+        )
+        return self._schedulers(regions)
+
+    def _without_noise(self, items: list[Item]) -> list[Item]:
+        """Statements that mean nothing in a hook: bars, ``global`` declarations, docstrings of followed functions."""
+        kept: list[Item] = []
+        for item in items:
+            stmt = item.stmt
+            if isinstance(stmt, (ast.Global, ast.Nonlocal)):
+                self.gone[stmt] = DECLARATION
+            elif isinstance(stmt, ast.Pass):
+                self.gone[stmt] = Gone(FateKind.MERGED, "not needed")
+            elif (
+                isinstance(stmt, ast.Expr) and isinstance(stmt.value, ast.Constant) and item.frame is not self.nest.home
+            ):
+                self.gone[stmt] = Gone(FateKind.MERGED, "docstring of a function that became hooks")
+            elif self._is_bar(item):
+                self.gone[stmt] = BAR
+            else:
+                kept.append(item)
+        return kept
+
+    def _is_bar(self, item: Item) -> bool:
+        """Making a bar, or a bare call of one of its methods that only concerns the screen."""
+        match item.stmt:
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr=attr))):
+                screen = (
+                    "update",
+                    "set_description",
+                    "set_postfix",
+                    "set_postfix_str",
+                    "close",
+                    "refresh",
+                    "set_description_str",
+                )
+                return attr in screen and variable(owner, item.frame) in self.roles.bars
+            case ast.Assign(targets=[ast.Name() as name], value=ast.Call() as value):
+                made = fact_of(value, item.frame, self.program)
+                return isinstance(made, F.Bar) and variable(name, item.frame) in self.roles.bars
+        return False
+
+    # -- schedulers ----------
+
+    def _schedulers(self, regions: Regions) -> Regions:
+        """Hand a scheduler to the Trainer when it is stepped once, plainly, and nobody looks at it in between."""
+        by_trainer: dict[Var, str] = {}
+        items = dict(regions.items)
+        if regions.optimization is Optimization.AUTOMATIC and not regions.stops:
+            for var, made in self.roles.schedulers.items():
+                if made is None or made.plateau:
+                    continue
+                found = self._lone_step(var, items)
+                if found is not None:
+                    region, step, interval = found
+                    by_trainer[var] = interval
+                    items[region] = tuple(i for i in items[region] if i is not step)
+                    self.gone[step.stmt] = Gone(FateKind.TRAINER, f"Trainer: the scheduler's step, every {interval}")
+        return replace(regions, items={r: i for r, i in items.items() if i}, stepped_by_trainer=by_trainer)
+
+    def _lone_step(self, var: Var, items: dict[Region, tuple[Item, ...]]) -> tuple[Region, Item, str] | None:
+        """The one plain ``scheduler.step()`` of the nest, where the Trainer would step it with the same effect."""
+        watched = {var, *self.roles.optimizers}
+        users = [(r, i) for r, region in items.items() for i in region if reads_any(i, {var}, self.judge)]
+        if len(users) != 1:
+            return None
+        region, item = users[0]
+        fact = call_fact(item, self.program)
+        if not isinstance(fact, F.Step) or fact.node.args or fact.node.keywords:
+            return None
+        if region is Region.BATCH_END:
+            earlier = items[region][: items[region].index(item)]
+            return None if any(reads_any(i, watched, self.judge) for i in earlier) else (region, item, "step")
+        if region not in (Region.EPOCH_END, Region.VAL_START, Region.VAL_END):
+            return None
+        order = [Region.BATCH_END, Region.VAL_START, Region.VAL_STEP, Region.VAL_END, Region.EPOCH_END]
+        overtaken: list[Item] = []
+        for one in order:
+            overtaken += [i for i in items.get(one, ()) if i is not item] if one is not region else []
+            if one is region:
+                overtaken += items[region][: items[region].index(item)]
+                break
+        stopped = any(exits_of(i.stmt) for r in order for i in items.get(r, ()) if r is not Region.BATCH_END)
+        if stopped or any(reads_any(i, watched, self.judge) for i in overtaken):
+            return None
+        return region, item, "epoch"

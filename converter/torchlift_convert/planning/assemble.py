@@ -1,0 +1,245 @@
+"""Put the parts of the planning together, in order."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from torchlift_convert import facts as F
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.effects import Judge
+from torchlift_convert.nest import nodes_of
+from torchlift_convert.plan import DataPlan, Kind, ModulePlan, Param, Plan
+from torchlift_convert.planning.context import Context
+from torchlift_convert.planning.data import DataPlanner
+from torchlift_convert.planning.modules import ModulePlanner
+from torchlift_convert.planning.optimizers import OptimizerPlanner
+from torchlift_convert.planning.parameters import ParameterPlanner
+from torchlift_convert.program import Item, Var
+from torchlift_convert.recognisers import facts_of
+from torchlift_convert.reserved import attribute_name, unique
+from torchlift_convert.roles import variable
+from torchlift_convert.trainer_args import accelerator_of, epochs_of
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """The module's content, before its names are settled."""
+
+    data: DataPlan | None
+    models: tuple[Var, ...]
+    passed: tuple[Var, ...]
+    losses: tuple[Var, ...]
+    state: tuple[Var, ...]
+    initial: tuple[Var, ...]
+    params: tuple[Param, ...]
+    config: tuple[ast.stmt, ...]
+    init: tuple[ast.stmt, ...]
+    early: bool
+    position: int
+
+    @property
+    def movable(self) -> list[Var]:
+        """Variables of the script that become attributes of the module."""
+        return [*self.models, *self.losses]
+
+
+def assemble(ctx: Context) -> Plan:
+    """Decide everything: data, modules, optimizers, parameters, places, names."""
+    _refuse_rebound_roles(ctx)
+    data = DataPlanner(ctx).plan()
+    optimizers = OptimizerPlanner(ctx)
+    config = optimizers.config()
+    draft = _draft(ctx, data, config, optimizers.used_early(config), whole=True)
+    draft = draft or _draft(ctx, data, config, optimizers.used_early(config), whole=False)
+    if draft is None:
+        raise Refuse(
+            "TL106",
+            "There is no place before the loop where the module could be made without changing the order of things.",
+            ctx.nest.outer,
+            "Make the model and the optimizer in one place, after the options and the data.",
+        )
+    return _finish(ctx, draft)
+
+
+def _refuse_rebound_roles(ctx: Context) -> None:
+    """A model, an optimizer or a loader that changes inside the loops cannot be one attribute."""
+    for var in (*ctx.roles.models, *ctx.roles.optimizers, *ctx.roles.loaders):
+        if var in ctx.storage.bound:
+            raise Refuse(
+                "TL106", f"'{var.name}' is made anew inside the loop.", ctx.nest.outer, "Make it once, before the loop."
+            )
+
+
+def _draft(ctx: Context, data: DataPlan | None, config: list[ast.stmt], early: bool, whole: bool) -> Draft | None:
+    """What the module holds, and where it can be made; without ``whole``, its models are handed to it."""
+    modules, parameters = ModulePlanner(ctx), ParameterPlanner(ctx)
+    moved_data = set(data.setup) | {one.stmt for one in data.loaders} if data else set()
+    models, passed = modules.models(data)
+    losses, _ = modules.losses(data)
+    state = modules.state(moved_data)
+    if not whole:
+        models, losses, state, passed = [], [], [], [*models, *passed]
+    init = [modules.construct(v) for v in (*models, *losses)] + [modules.construct_state(v) for v in state]
+    inside = [*init, *config] if early else init
+    for var in (*models, *passed):
+        modules.drop_moves(var)
+    params, initial = parameters.choose(inside, config, data, passed, state)
+    position, params = parameters.position(inside, init, config, early, params, passed, moved_data)
+    if position is None:
+        return None
+    return Draft(
+        data=data,
+        models=tuple(models),
+        passed=tuple(passed),
+        losses=tuple(losses),
+        state=tuple(state),
+        initial=initial,
+        params=params,
+        config=tuple(config),
+        init=tuple(init),
+        early=early,
+        position=position,
+    )
+
+
+def _finish(ctx: Context, draft: Draft) -> Plan:
+    """Settle names, aliases and the Trainer's arguments."""
+    names = _attribute_names(ctx, draft)
+    late = _late_names(draft, names)
+    moved_data = {*draft.data.setup, *(one.stmt for one in draft.data.loaders)} if draft.data else set()
+    gone = {*draft.init, *draft.config, *moved_data, *ctx.dropped}
+    before = [Item(s, ctx.home) for s in ctx.pre if s not in gone]
+    after = [Item(s, ctx.home) for s in ctx.nest.post]
+    early = (*ctx.roles.optimizers, *ctx.roles.schedulers) if draft.early else ()
+    movable = [*draft.models, *draft.losses, *early]
+    alias_before = tuple(v for v in movable if v in ctx.pinned or any(v in ctx.judge.reads(i) for i in before))
+    candidates = [v for v in [*movable, *draft.passed] if v not in alias_before]
+    alias_after = tuple(v for v in candidates if any(v in ctx.judge.reads(i) for i in after))
+    accelerator, device_gone = accelerator_of(
+        ctx.program, ctx.nest, ctx.roles, [*before, *after, *ctx.hooks], ctx.judge
+    )
+    ctx.dropped |= device_gone
+    epochs = epochs_of(ctx.nest, ctx.program)
+    counters = [v for v in ctx.epoch_variable() if any(v == used for used, _ in ctx.hook_refs)]
+    scripts = script_names(ctx)
+    return Plan(
+        program=ctx.program,
+        nest=ctx.nest,
+        roles=ctx.roles,
+        regions=ctx.regions,
+        storage=ctx.storage,
+        module=ModulePlan(
+            name=unique(_class_name(ctx, draft), scripts | set(ctx.program.module.classes)),
+            instance=_instance(ctx, draft, {*alias_before, *alias_after}, scripts),
+            params=tuple(p for p in draft.params if p.kind is not Kind.LATE),
+            init=draft.init,
+            modules=(*draft.models, *draft.passed, *draft.losses),
+            passed=draft.passed,
+            state=draft.state,
+            initial=tuple(v for v in draft.initial if not any(p.var == v and p.attr is None for p in late)),
+            position=draft.position,
+            late=late,
+            early_optimizers=draft.early,
+        ),
+        data=draft.data,
+        config=draft.config,
+        trainer=unique("trainer", scripts),
+        accelerator=accelerator,
+        max_epochs=epochs.count,
+        epoch_name=_epoch_name(counters, epochs.start, names, late),
+        epoch_start=epochs.start,
+        names=names,
+        alias_before=alias_before,
+        alias_after=alias_after,
+        eval_after=tuple(v for v in ctx.roles.models if _left_in_eval(ctx, v, after)),
+        dropped=ctx.dropped,
+    )
+
+
+def script_names(ctx: Context) -> set[str]:
+    """Every name that the script uses."""
+    return {n.id for n in ast.walk(ctx.program.script.tree) if isinstance(n, ast.Name)}
+
+
+def _attribute_names(ctx: Context, draft: Draft) -> dict[Var, str]:
+    """What each variable that lives on the module is called there."""
+    names: dict[Var, str] = {}
+    objects = [p.var for p in draft.params if p.kind is Kind.OBJECT]
+    early = ctx.roles.optimizers if draft.early else ()
+    held = [*draft.models, *draft.passed, *draft.losses, *ctx.roles.schedulers, *draft.state, *ctx.storage.attributes]
+    for var in [*held, *objects, *early]:
+        if var not in names:
+            prefer = var.frame.name if var.frame else ""
+            names[var] = unique(attribute_name(var.name), set(names.values()), prefer=prefer)
+    return names
+
+
+def _late_names(draft: Draft, names: dict[Var, str]) -> dict[Param, str]:
+    late: dict[Param, str] = {}
+    for param in (p for p in draft.params if p.kind is Kind.LATE):
+        held = names.get(param.var) if param.attr is None else None
+        late[param] = held or unique(attribute_name(param.name), {*names.values(), *late.values()})
+    return late
+
+
+def _epoch_name(counters: list[Var], start: str, names: dict[Var, str], late: dict[Param, str]) -> str | None:
+    """The property that counts epochs as the script does; None when ``current_epoch`` does."""
+    if not counters or start == "0":
+        return None
+    return unique(attribute_name(counters[0].name), {*names.values(), *late.values()})
+
+
+def _left_in_eval(ctx: Context, var: Var, after: list[Item]) -> bool:
+    """Did the script's own loop leave the model in evaluation mode, where code after it can tell?"""
+    if ctx.regions.validation is None:
+        return False
+    trained_last = any(
+        isinstance(f, F.Mode) and f.training and variable(f.receiver, i.frame) == var
+        for i in ctx.nest.after
+        for f in facts_of(i.stmt, i.frame, ctx.program)
+    )
+    return not trained_last and any(_computes(i, var, ctx.judge) for i in after)
+
+
+def _computes(item: Item, var: Var, judge: Judge) -> bool:
+    """Does a statement use a model for more than its parameters?"""
+    if var not in judge.reads(item):
+        return False
+    plain = 0
+    for node in nodes_of(item.shape):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if item.frame.resolve(node.value.id) == var and node.attr in (
+                "state_dict",
+                "parameters",
+                "named_parameters",
+            ):
+                plain += 1
+    names = sum(
+        isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and item.frame.resolve(n.id) == var
+        for n in nodes_of(item.shape)
+    )
+    return names > plain or names == 0
+
+
+def _instance(ctx: Context, draft: Draft, aliased: set[Var], scripts: set[str]) -> str:
+    """``model`` when that name is free after the conversion, else ``lit_model``."""
+    taken = {v.name for v in {*aliased, *draft.passed} if v in ctx.roles.models}
+    free = "model" not in taken and ("model" not in scripts or any(v.name == "model" for v in draft.models))
+    if free:
+        return "model"
+    return unique(f"lit_{ctx.roles.models[0].name}" if ctx.roles.models else "lit_model", scripts)
+
+
+def _class_name(ctx: Context, draft: Draft) -> str:
+    """Named after the model's class; plain containers and several models give LitModel."""
+    models = [*draft.models, *draft.passed]
+    if len(models) != 1:
+        return "LitModel"
+    for place in ctx.roles.definitions.get(models[0], []):
+        for node in ast.walk(place.value) if place.value is not None else ():
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                imported = node.func.id in ctx.program.imports and node.func.id[:1].isupper()
+                if node.func.id in ctx.program.module.classes or imported:
+                    return "Lit" + node.func.id
+    return "LitModel"

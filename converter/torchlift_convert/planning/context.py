@@ -1,0 +1,89 @@
+"""What every part of the planning reads, computed once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from torchlift_convert.effects import Judge
+from torchlift_convert.nest import Nest
+from torchlift_convert.placing import Placer
+from torchlift_convert.plan import Kind, Param
+from torchlift_convert.program import Item, Program, Var, walk_statements_of_scope
+from torchlift_convert.references import Reference, item_references
+from torchlift_convert.regions import Gone, Region, Regions
+from torchlift_convert.reserved import unique
+from torchlift_convert.roles import Roles, assigned, variable
+from torchlift_convert.storage import Storage, pinned_variables
+from torchlift_convert.values import Values
+
+
+@dataclass(eq=False)
+class Context:
+    """One script, its regions and its storage. ``dropped`` collects statements that the Trainer makes needless."""
+
+    program: Program
+    nest: Nest
+    roles: Roles
+    regions: Regions
+    storage: Storage
+    judge: Judge
+    dropped: dict[ast.stmt, Gone] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.values = Values(self.program, self.roles)
+        self.home = self.nest.home
+        self.pre = self.nest.pre
+        blocks = [(s, b.conditional) for b in self.nest.path for s in b.body[: b.index]]
+        self.fixed_blocks = {s for s, conditional in blocks if conditional != self.nest.path[-1].conditional}
+        self.placer = Placer(self.pre, self.home, self.judge)
+        self.hooks = [i for r in Region for i in self.regions.of(r)]
+        self.hook_refs = item_references(self.hooks, self.roles)
+        self.pinned = pinned_variables(self.program, self.nest, self.regions)
+
+    def outside(self, var: Var) -> bool:
+        """Builtins, imports, functions, classes and names of another scope: read as they are anywhere."""
+        if var.frame is None or var.frame is not self.home:
+            return True
+        if var.name in self.program.imports and not self.roles.definitions.get(var):
+            return True
+        return var.name in var.frame.functions or var.name in var.frame.classes
+
+    def train_loader(self) -> Var | None:
+        """The variable that the batch loop iterates."""
+        header = self.regions.batches
+        if header is None:
+            return None
+        var = variable(header.iterable, header.source)
+        return var if var is not None and var.frame is self.home and var not in self.storage.bound else None
+
+    def validation_loader(self) -> Var | None:
+        """The variable that the validation loop iterates."""
+        header = self.regions.validation
+        return variable(header.iterable, header.source) if header else None
+
+    def epoch_variable(self) -> set[Var]:
+        """The counter of the epoch loop."""
+        if self.nest.epochs is None:
+            return set()
+        return {self.home.resolve(n.id) for n in ast.walk(self.nest.epochs.target) if isinstance(n, ast.Name)}
+
+    def parameters(self, options: dict[Reference, None]) -> tuple[Param, ...]:
+        """Constructor parameters for these references, numbers and strings apart from objects."""
+        taken: set[str] = {"self"}
+        out: list[Param] = []
+        for var, attr in options:
+            scalar = attr is not None and self.values.scalar(ast.Attribute(ast.Name(var.name), attr), self.home)
+            scalar = scalar or (attr is None and self.values.scalar_variable(var))
+            name = unique(attr or var.name, taken)
+            taken.add(name)
+            out.append(Param(name, var, attr, Kind.HPARAM if scalar else Kind.OBJECT))
+        return tuple(out)
+
+    def bound_by(self, stmt: ast.stmt) -> set[Var]:
+        """Variables that a statement, or one inside it, binds."""
+        return {v for s in walk_statements_of_scope([stmt]) for v, _ in assigned(s, self.home)}
+
+    def items(self, statements: list[ast.stmt]) -> Iterator[Item]:
+        return (Item(s, self.home) for s in statements)

@@ -1,0 +1,172 @@
+"""Plan the LightningDataModule from the slice of statements that make the data."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from torchlift_convert.data import DataSlicer, NotApart, Slice, loader_call
+from torchlift_convert.plan import DataPlan, Loader
+from torchlift_convert.planning.context import Context
+from torchlift_convert.program import Item, Var
+from torchlift_convert.references import references
+from torchlift_convert.reserved import unique
+
+
+@dataclass(eq=False)
+class DataPlanner:
+    """Plans the data of one script."""
+
+    ctx: Context
+
+    def plan(self) -> DataPlan | None:
+        """The DataModule, or None when the data cannot be told apart."""
+        slicer = DataSlicer(
+            self.ctx.program,
+            self.ctx.nest,
+            self.ctx.roles,
+            self.ctx.judge,
+            self.ctx.values,
+            self.ctx.storage.bound | self.ctx.storage.pinned,
+        )
+        train = self.ctx.train_loader()
+        tensors = self._whole_set() if self.ctx.nest.batches is None else []
+        validation = self.ctx.validation_loader()
+        seeds = [v for v in (train, validation) if v is not None] if train is not None else tensors
+        if not seeds:
+            return None
+        others = [v for v in self.ctx.roles.loaders if v not in seeds and v.frame is self.ctx.home and self._used(v)]
+        try:
+            cut = slicer.slice(seeds)
+        except NotApart:
+            return None
+        apart: list[Var] = []
+        for var in others:  # a loader that cannot be told apart stays where it is
+            try:
+                cut = slicer.slice([*seeds, *apart, var])
+                apart.append(var)
+            except NotApart:
+                continue
+        others = apart
+        if any(s in self.ctx.fixed_blocks for s in cut.statements):
+            return None
+        return self._data_plan(cut, train, tensors, others)
+
+    def _used(self, var: Var) -> bool:
+        later = [Item(s, self.ctx.home) for s in [*self.ctx.pre, *self.ctx.nest.post]]
+        return (var, None) in self.ctx.hook_refs or any(var in self.ctx.judge.reads(i) for i in later)
+
+    def _whole_set(self) -> list[Var]:
+        """Tensors that every step reads whole, when the script has no loader: the batch of a one-batch loader."""
+        found: list[Var] = []
+        for var, attr in self.ctx.hook_refs:
+            if (
+                attr is not None
+                or var.frame is not self.ctx.home
+                or var in self.ctx.storage.bound
+                or var in self.ctx.storage.pinned
+            ):
+                continue
+            if (
+                var in self.ctx.roles.losses
+                or self.ctx.roles.is_state_of_training(var)
+                or var in self.ctx.roles.devices
+            ):
+                continue
+            if self._is_tensor(var):
+                found.append(var)
+        return found
+
+    def _is_tensor(self, var: Var) -> bool:
+        places = self.ctx.roles.definitions.get(var, [])
+        if not places or any(p.stmt not in self.ctx.pre for p in places):
+            return False
+        value = places[-1].value
+        while isinstance(value, ast.Call):
+            name = self.ctx.program.canonical(value.func, self.ctx.home)
+            if name is not None:
+                return name.startswith("torch.") and not name.startswith(("torch.nn.", "torch.optim.", "torch.device"))
+            if not isinstance(value.func, ast.Attribute):
+                return False
+            value = value.func.value
+        if isinstance(value, ast.BinOp):
+            names = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
+            return any(self.ctx.home.resolve(n) != var and self._is_tensor(self.ctx.home.resolve(n)) for n in names)
+        if isinstance(value, ast.Name):
+            other = self.ctx.home.resolve(value.id)
+            return (other != var and self._is_tensor(other)) or (other == var and len(places) > 1)
+        return False
+
+    def _data_plan(self, cut: Slice, train: Var | None, tensors: list[Var], others: list[Var]) -> DataPlan | None:
+        loaders: list[Loader] = []
+        validation = self.ctx.validation_loader()
+        taken: set[str] = set()
+        for var in [v for v in (train, validation, *others) if v is not None]:
+            if any(one.var == var for one in loaders):
+                continue
+            call = loader_call(var, cut.statements, self.ctx.nest, self.ctx.program)
+            stmt = call[0] if call else self._last_binding(var, cut)
+            wanted = (
+                "train_dataloader" if var == train else "val_dataloader" if var == validation else "test_dataloader"
+            )
+            method = unique(wanted if wanted not in taken else f"{var.name}", taken)
+            taken.add(method)
+            loaders.append(Loader(method, var, stmt, call[1] if call else None))
+        own = {one.stmt for one in loaders if one.call is not None}
+        setup = tuple(s for s in cut.statements if s not in own)
+        attributes = self._data_attributes(cut, loaders, setup, tensors)
+        ready = frozenset(v for v, _ in cut.options)
+        position = self.ctx.placer.position(list(cut.statements), ready)
+        if position is None:
+            return None
+        quiet = not any(
+            e.draws or e.writes or e.unknown for e in (self.ctx.judge.of(s, self.ctx.home) for s in cut.statements)
+        )
+        kept = [s for s in self.ctx.pre if s not in cut.statements]
+        made = attributes | {one.var for one in loaders}
+        needed = any(made & self.ctx.judge.reads(Item(s, self.ctx.home)) for s in kept)
+        return DataPlan(
+            name=self._data_name(setup, loaders),
+            instance="data",
+            params=self.ctx.parameters(cut.options),
+            setup=setup,
+            attributes=attributes,
+            loaders=tuple(loaders),
+            position=position,
+            by_hand=not quiet or needed,
+            tensors=tuple(tensors),
+        )
+
+    def _last_binding(self, var: Var, cut: Slice) -> ast.stmt:
+        found = [s for s in cut.statements if var in self.ctx.judge.changes(Item(s, self.ctx.home))]
+        return found[-1]
+
+    def _data_attributes(
+        self, cut: Slice, loaders: list[Loader], setup: tuple[ast.stmt, ...], tensors: list[Var]
+    ) -> frozenset[Var]:
+        """Variables of the slice that are read outside ``setup``."""
+        called = {one.var for one in loaders if one.call is not None}
+        outside: set[Var] = {one.var for one in loaders if one.call is None} | set(tensors)
+        for one in loaders:
+            if one.call is not None:
+                outside |= {v for v, _ in references(one.call, self.ctx.home, self.ctx.roles)}
+        rest = [Item(s, self.ctx.home) for s in [*self.ctx.pre, *self.ctx.nest.post] if s not in cut.statements]
+        for item in [*rest, *self.ctx.hooks]:
+            outside |= self.ctx.judge.reads(item)
+        return frozenset((cut.variables & outside) - called)
+
+    def _data_name(self, setup: tuple[ast.stmt, ...], loaders: list[Loader]) -> str:
+        """Named after the dataset that it reads."""
+        for stmt in [*setup, *(one.stmt for one in loaders)]:
+            for node in ast.walk(stmt):
+                if isinstance(node, ast.Call):
+                    name = self.ctx.program.canonical(node.func, self.ctx.home) or ""
+                    if name.startswith("torchvision.datasets."):
+                        return name.rpartition(".")[2] + "DataModule"
+                    if name.startswith("sklearn.datasets.load_"):
+                        words = name.removeprefix("sklearn.datasets.load_").split("_")
+                        return "".join(w.capitalize() for w in words) + "DataModule"
+                    if isinstance(node.func, ast.Name) and node.func.id.endswith("Dataset") and len(node.func.id) > 7:
+                        if node.func.id in self.ctx.program.module.classes:
+                            return node.func.id.removesuffix("Dataset") + "DataModule"
+        return "ScriptDataModule"
