@@ -27,6 +27,7 @@ class Block:
     waiting: list[cst.EmptyLine] = field(default_factory=list)
     tight: bool = False  # no blank lines between carried statements
     spaced: bool = False  # a blank line is due before the next statement
+    led: list[tuple[Statement, Statement]] = field(default_factory=list)  # statements that got other lines above them
 
     def _after_generated(self) -> bool:
         return bool(self.body) and id(self.body[-1]) not in self.origins.stmt_of
@@ -118,6 +119,7 @@ class Block:
             lead = [*self.waiting, *node.leading_lines]
             changed = node.with_changes(leading_lines=lead)
             self.origins.relabel(node, changed)
+            self.led.append((node, changed))
             node, self.waiting = changed, []
         self.body.append(node)
 

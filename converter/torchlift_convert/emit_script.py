@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import libcst as cst
 
@@ -14,6 +14,7 @@ from torchlift_convert.environment import Environment, Place
 from torchlift_convert.plan import Param, Plan
 from torchlift_convert.program import Item, Var
 from torchlift_convert.regions import Region
+from torchlift_convert.render import statements_of
 from torchlift_convert.rewrite import Edits, Origins, source_of
 from torchlift_convert.syntax import Script
 from torchlift_convert.types import Optimization
@@ -46,11 +47,13 @@ class ScriptWriter:
         self.home = plan.nest.home
         self.pre = plan.nest.pre
         self.written: dict[ast.stmt, list[Statement]] = {}  # what stands where a statement stood
+        self.classes: list[tuple[ast.stmt, Statement]] = []
+        self.own = {id(n) for n in statements_of(self.script.module.body)}  # the user's own lines: not to be formatted
 
     def write(self) -> cst.Module:
         """The whole module: classes in front of what uses them, the loop replaced by a Trainer."""
         self._replace_statements()
-        classes = self._classes()
+        classes = self.classes = self._classes()
         body: list[Statement] = []
         removed = self._followed_functions()
         for stmt in self._top_level():
@@ -90,6 +93,7 @@ class ScriptWriter:
                     block.drop(stmt)
             else:
                 self._keep(block, stmt, before)
+            self.own |= {id(new) for old, new in block.led if id(old) in self.own}
             if not block.body:
                 waiting = block.waiting
                 spaced = spaced or leads_blank
@@ -124,7 +128,17 @@ class ScriptWriter:
             self.origins.record(node, stmt)
             block.add(node)  # type: ignore[arg-type]
             return
-        block.carry(Item(stmt, self.home), env, Edits())
+        kept = Block(self.script, self.origins, "kept")
+        kept.carry(Item(stmt, self.home), env, Edits())
+        node = self.script.line.get(stmt, self.script.node[stmt])
+        line = self.script.line.get(stmt)
+        if (line is None or len(line.body) == 1) and _same_text(kept.body, node):
+            self.origins.record(node, stmt)
+            block.add(node)  # type: ignore[arg-type]
+            return
+        for made in kept.body:
+            block.add(made)
+        block.waiting += kept.waiting
 
     # -- making and running ----------
 
@@ -297,7 +311,7 @@ class ScriptWriter:
             inside = set(_within(stmt)) | {stmt}
             if stmt not in carried and not inside & set(self.written):
                 pieces.append(self.script.node[stmt])
-        pieces += [made for _, made in self._classes()]
+        pieces += [made for _, made in self.classes]
         return any(_mentions(p, name) for p in pieces)
 
 
@@ -320,6 +334,8 @@ class _Replace(cst.CSTTransformer):
         stmts = self.by_id.get(id(original))
         if stmts is None:
             self.writer.origins.relabel(original, updated)
+            if id(original) in self.writer.own:
+                self.writer.own.add(id(updated))
             return updated
         nodes = [n for s in stmts for n in self.writer.written[s]]
         return cst.FlattenSentinel(nodes) if nodes else cst.RemoveFromParent()
@@ -330,6 +346,12 @@ def _leads_blank(script: Script, stmt: ast.stmt) -> bool:
     line = script.line.get(stmt)
     node = line if line is not None else script.node[stmt]
     return any(e.comment is None for e in getattr(node, "leading_lines", ()))
+
+
+def _same_text(made: Sequence[cst.CSTNode], node: cst.CSTNode) -> bool:
+    """Is the carried statement what it was?"""
+    code = cst.Module([]).code_for_node
+    return len(made) == 1 and code(made[0]) == code(node)
 
 
 def _within(stmt: ast.stmt) -> list[ast.stmt]:

@@ -94,13 +94,13 @@ def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
     lightning = unique("L", names)
     dataloader = _dataloader(plan.program)
     origins = Origins()
-    module = ScriptWriter(plan, origins, lightning, dataloader).write()
+    writer = ScriptWriter(plan, origins, lightning, dataloader)
+    module = writer.write()
     if dataloader == "DataLoader" and "DataLoader" not in plan.program.imports:
         module = _import_dataloader(module)
     module = with_import(module, lightning, target)
     module = without_unused_imports(module, script.tree)
-    own = {id(n) for n in _all_statements(script.module)}
-    return render(module, own), origins
+    return render(module, writer.own), origins
 
 
 def _dataloader(program: Program) -> str:
@@ -118,12 +118,6 @@ def _import_dataloader(module: cst.Module) -> cst.Module:
     at = next((n for n, s in enumerate(body) if code(s).lstrip().startswith(("import torch", "from torch"))), 0)
     body.insert(at + 1, cst.parse_statement("from torch.utils.data import DataLoader"))
     return module.with_changes(body=body)
-
-
-def _all_statements(module: cst.Module) -> list[cst.CSTNode]:
-    from torchlift_convert.render import statements_of
-
-    return statements_of(module.body)
 
 
 def findings_of(plan: Plan) -> tuple[Diagnostic, ...]:
