@@ -1,6 +1,8 @@
 """What can be asked of a Trainer. Names and meanings are Lightning's."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +125,19 @@ class TrainerAttributes(RunAttributes):
     def distributed_sampler_kwargs(self) -> dict[str, Any] | None:
         """``None`` in a single process."""
         return None
+
+    @contextmanager
+    def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
+        """Within it, parameters are created on the run's device and in its precision.
+
+        Args:
+            empty_init: leave them uninitialized, for weights that are loaded anyway.
+        """
+        from torchlift.utilities.init import NoInitialization
+
+        filled = NoInitialization() if empty_init else nullcontext()
+        with filled, self.strategy.root_device, self.precision_plugin.tensor_init_context():
+            yield
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print on the first process of each machine."""

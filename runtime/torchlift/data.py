@@ -248,16 +248,25 @@ def _without_shuffling(combined: CombinedLoader, stage: RunningStage) -> None:
 
 
 def _in_order(loader: Any) -> Any:
-    """The same loader, reading its dataset from the start to the end."""
+    """The same loader, reading its dataset from the start to the end.
+
+    Raises:
+        MisconfigurationException: it is of a class that takes other arguments than ``DataLoader``.
+    """
     from torch.utils.data import SequentialSampler
 
-    kept = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")
-    more = ("generator", "prefetch_factor", "persistent_workers")
-    options = {name: getattr(loader, name) for name in (*kept, *more)}
-    return type(loader)(
-        loader.dataset,
-        batch_size=loader.batch_size,
-        sampler=SequentialSampler(loader.dataset),
-        drop_last=loader.drop_last,
-        **options,
-    )
+    names = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")
+    options = {name: getattr(loader, name) for name in (*names, "generator", "prefetch_factor", "persistent_workers")}
+    sampler, batches = SequentialSampler(loader.dataset), loader.batch_sampler
+    if loader.batch_size is None and batches is not None:
+        own = type(batches)(sampler, batch_size=batches.batch_size, drop_last=batches.drop_last)
+        options["batch_sampler"] = own
+    else:
+        options |= {"batch_size": loader.batch_size, "sampler": sampler, "drop_last": loader.drop_last}
+    try:
+        return type(loader)(loader.dataset, **options)
+    except TypeError as error:
+        raise MisconfigurationException(
+            f"`overfit_batches` makes a `{type(loader).__name__}` again, in order, and its `__init__` does not take the"
+            f" arguments of `DataLoader` ({error}). Turn shuffling off yourself and `overfit_batches` will leave it be."
+        ) from error

@@ -6,6 +6,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from torchlift.hparams import HyperparametersMixin
 from torchlift.module_hooks import DataHooks
+from torchlift.utilities.classmethods import only_on_the_class
 
 if TYPE_CHECKING:
     from typing import Self
@@ -85,7 +86,7 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
     def on_exception(self, exception: BaseException) -> None:
         """The run ends with an exception."""
 
-    @classmethod
+    @only_on_the_class
     def load_from_checkpoint(
         cls,
         checkpoint_path: Any | IO,

@@ -12,6 +12,7 @@ from torchlift.hparams import HyperparametersMixin
 from torchlift.module_hooks import DataHooks, ModelHooks
 from torchlift.module_logging import LoggingMethods
 from torchlift.placed import PlacedModule
+from torchlift.utilities.classmethods import only_on_the_class
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import rank_zero_warn
 from torchlift.utilities.types import STEP_OUTPUT
@@ -311,7 +312,7 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
             parameter.requires_grad = True
         return self.train()
 
-    @classmethod
+    @only_on_the_class
     def load_from_checkpoint(
         cls,
         checkpoint_path: Any | IO,

@@ -366,3 +366,127 @@ def test_workers_give_lightnings_batches(differential: Any, lab: Any, number: in
         return module, trainer, None
 
     differential.same(experiment)
+
+
+def test_barebones_does_nothing_on_the_side(differential: Any, lab: Any) -> None:
+    def experiment(R: Any, observed: Any) -> Any:
+        module = lab.recording(lab.classifier(R), observed)()
+        trainer = R.Trainer(accelerator="cpu", barebones=True, max_epochs=2)
+        trainer.fit(module, lab.loader(), lab.loader(10, shuffle=False))
+        return module, trainer, [len(trainer.callbacks), trainer.loggers, trainer.log_every_n_steps]
+
+    assert differential.same(experiment).result == [0, [], 0]
+
+
+@pytest.mark.parametrize("inference", [True, False])
+def test_inference_mode(differential: Any, lab: Any, inference: bool) -> None:
+    """``validate`` runs in inference mode unless told not to; validation inside fit never does."""
+
+    def experiment(R: Any, observed: Any) -> Any:
+        def validation_step(self: Any, batch: Any, batch_idx: int) -> None:
+            observed.events.append((torch.is_inference_mode_enabled(), torch.is_grad_enabled()))
+
+        module = lab.classifier(R, validation_step=validation_step)()
+        trainer = R.Trainer(**lab.QUIET, max_epochs=1, inference_mode=inference)
+        trainer.validate(module, lab.loader(10, shuffle=False), verbose=False)
+        trainer.fit(module, lab.loader(), lab.loader(10, shuffle=False))
+        return module, trainer, torch.is_grad_enabled()
+
+    events = differential.same(experiment).events
+    assert events[0] == (inference, False) and (False, False) in events
+
+
+def test_toggled_optimizers(differential: Any, lab: Any) -> None:
+    def experiment(R: Any, observed: Any) -> Any:
+        class Two(R.LightningModule):
+            def __init__(self) -> None:
+                super().__init__()
+                self.automatic_optimization = False
+                self.one, self.two = torch.nn.Linear(6, 2), torch.nn.Linear(2, 1)
+                self.two.bias.requires_grad = False
+
+            def training_step(self, batch: Any, batch_idx: int) -> None:
+                first, second = self.optimizers()
+                observed.events.append([isinstance(first, torch.optim.Adam), first.param_groups[0]["lr"]])
+                observed.events.append([isinstance(one, torch.optim.SGD) for one in self.optimizers(False)])
+                for context in (self.toggled_optimizer(first), first.toggle_model(), second.toggle_model(False)):
+                    with context:
+                        observed.events.append([p.requires_grad for p in self.parameters()])
+                observed.events.append([p.requires_grad for p in self.parameters()])
+
+            def configure_optimizers(self) -> Any:
+                shared = [self.one.weight]
+                first = torch.optim.Adam([*shared, self.one.bias], lr=0.1)
+                return first, torch.optim.SGD([*shared, *self.two.parameters()], lr=0.2)
+
+        trainer = R.Trainer(**lab.QUIET, fast_dev_run=2)
+        module = Two()
+        trainer.fit(module, lab.loader())
+        return module, trainer, None
+
+    differential.same(experiment)
+
+
+def test_determinism_and_benchmark(lab: Any) -> None:
+    before = (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark)
+    try:
+        L.Trainer(**lab.QUIET, deterministic=True)
+        assert torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
+        L.Trainer(**lab.QUIET, deterministic="warn", benchmark=True)
+        assert torch.is_deterministic_algorithms_warn_only_enabled() and torch.backends.cudnn.benchmark
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+def test_init_module(lab: Any) -> None:
+    trainer = L.Trainer(**lab.QUIET, precision="64-true")
+    state = torch.get_rng_state()
+    with trainer.init_module(empty_init=True):
+        assert torch.nn.Linear(2, 2).weight.dtype == torch.float64
+    assert torch.equal(state, torch.get_rng_state()), "an empty initialization draws nothing"
+    with trainer.init_module():
+        torch.nn.Linear(2, 2)
+    assert not torch.equal(state, torch.get_rng_state())
+
+
+def test_loading_is_done_on_the_class(lab: Any, tmp_path: Any) -> None:
+    module = lab.classifier(L)()
+    with pytest.raises(TypeError, match="on an instance"):
+        module.load_from_checkpoint(tmp_path / "any.ckpt")
+
+
+def test_overfitting_reads_a_shuffled_loader_in_order(differential: Any, lab: Any) -> None:
+    def experiment(R: Any, observed: Any) -> Any:
+        from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+
+        rows = lab.dataset()
+        batches = DataLoader(rows, batch_sampler=BatchSampler(RandomSampler(rows), 4, drop_last=True))
+        module = lab.recording(lab.classifier(R), observed)()
+        trainer = R.Trainer(**lab.QUIET, max_epochs=2, overfit_batches=3)
+        trainer.fit(module, batches, lab.loader(10))
+        return module, trainer, None
+
+    differential.same(experiment)
+
+
+def test_the_default_trainer_writes_what_lightnings_does(differential: Any, lab: Any, monkeypatch: Any) -> None:
+    """Same folders, same checkpoint, same keys."""
+
+    def experiment(R: Any, observed: Any) -> Any:
+        from pathlib import Path
+
+        module, trainer = lab.classifier(R)(), R.Trainer(accelerator="cpu", max_epochs=2, enable_progress_bar=False)
+        trainer.fit(module, lab.loader(), lab.loader(10, shuffle=False))
+        names = [str(path) for path in sorted(Path().rglob("*")) if "events.out" not in path.name]
+        path = trainer.checkpoint_callback.best_model_path
+        saved = torch.load(path, weights_only=True)
+        keys = [
+            sorted(map(str, saved)),
+            sorted(map(str, saved["loops"]["fit_loop"])),
+            sorted(map(str, saved["callbacks"])),
+        ]
+        return module, trainer, [names, keys, os.path.relpath(trainer.log_dir)]
+
+    names = differential.same(experiment).result[0]
+    assert "lightning_logs/version_0/checkpoints/epoch=1-step=14.ckpt" in names
