@@ -6,7 +6,9 @@ Two statements commute when neither binds or mutates what the other reads, and t
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from torchlift_convert.knowledge import BUILTINS, CLOCKS, QUIET, QUIET_METHODS, WRITING, listed
 from torchlift_convert.names import access, own_nodes, parameters
@@ -39,6 +41,7 @@ class Judge:
     program: Program
     _memo: dict[ast.AST, Effects] = field(default_factory=dict)
     _changing: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
+    _known: dict[tuple[str, ast.stmt, Frame], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.methods: dict[str, list[ast.FunctionDef]] = {}
@@ -55,7 +58,21 @@ class Judge:
                 result |= self.of_call(part, frame)
         return result
 
+    def _once(self, what: str, item: Item, compute: Callable[[Item], Any]) -> Any:
+        """The answer about a plain statement is computed once: placing asks for it many times."""
+        if item.holes or item.without:
+            return compute(item)
+        key = (what, item.stmt, item.frame)
+        if key not in self._known:
+            self._known[key] = compute(item)
+        return self._known[key]
+
     def of_item(self, item: Item) -> Effects:
+        """Effects of one statement instance."""
+        answer: Effects = self._once("effects", item, self._effects_of)
+        return answer
+
+    def _effects_of(self, item: Item) -> Effects:
         result = self.of(item.shape, item.frame)
         for hole in item.holes:
             if hole.value is not None:
@@ -114,6 +131,10 @@ class Judge:
 
     def reads(self, item: Item) -> frozenset[Var]:
         """Variables that a statement reads, those read by the script's functions that it calls included."""
+        answer: frozenset[Var] = self._once("reads", item, self._reads_of)
+        return answer
+
+    def _reads_of(self, item: Item) -> frozenset[Var]:
         if isinstance(item.stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             return self._read_by_definition(item)
         plain = access(item.shape).reads - {h.placeholder for h in item.holes}
@@ -153,6 +174,10 @@ class Judge:
 
     def changes(self, item: Item) -> frozenset[Var]:
         """Variables that a statement binds, or whose objects it may change."""
+        answer: frozenset[Var] = self._once("changes", item, self._changes_of)
+        return answer
+
+    def _changes_of(self, item: Item) -> frozenset[Var]:
         found = set(item_flow(item).may)
         for node in nodes_of(item.shape):
             for name in self._changed(node, item.frame):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import libcst as cst
 
@@ -17,7 +17,6 @@ from torchlift_convert.regions import Region
 from torchlift_convert.render import statements_of
 from torchlift_convert.rewrite import Edits, Origins, source_of
 from torchlift_convert.syntax import Script
-from torchlift_convert.types import Optimization
 
 BATCHES = '''class Batches:
     """The batches of a loader. Its iterator is made at the first batch, and it ends early when told to stop."""
@@ -47,23 +46,24 @@ class ScriptWriter:
         self.home = plan.nest.home
         self.pre = plan.nest.pre
         self.written: dict[ast.stmt, list[Statement]] = {}  # what stands where a statement stood
-        self.classes: list[tuple[ast.stmt, Statement]] = []
         self.own = {id(n) for n in statements_of(self.script.module.body)}  # the user's own lines: not to be formatted
 
     def write(self) -> cst.Module:
         """The whole module: classes in front of what uses them, the loop replaced by a Trainer."""
         self._replace_statements()
-        classes = self.classes = self._classes()
+        classes = self._classes()
+        own = self._followed_functions()
         body: list[Statement] = []
-        removed = self._followed_functions()
+        functions: list[tuple[int, ast.stmt]] = []  # followed functions, with their places in the body
         for stmt in self._top_level():
-            for anchor, made in classes:
-                if stmt is anchor:
-                    body.append(made)
-            if stmt not in removed:
+            body += [made for anchor, made in classes if stmt is anchor]
+            if stmt in own:
+                functions.append((len(body), stmt))
+            else:
                 body += self._carried_top(stmt)
-        module = self.script.module
-        return module.with_changes(body=[*body])
+        for place, stmt in reversed(self._still_called(body, functions)):
+            body[place:place] = self._carried_top(stmt)
+        return self.script.module.with_changes(body=body)
 
     # -- what stands where ----------
 
@@ -291,28 +291,29 @@ class ScriptWriter:
         return [made]
 
     def _followed_functions(self) -> set[ast.stmt]:
-        """Functions whose statements are hooks now and that nothing calls any more."""
+        """Functions of the top level whose statements are hooks now."""
         plan = self.plan
         frames = {id(i.frame): i.frame for r in Region for i in plan.regions.of(r)}
         scopes = {f.scope for f in frames.values() if f is not self.home and not f.is_module}
         names = {s.name for s in scopes if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))}
         names |= {f.name for f in plan.nest.followed}
-        own = {
+        return {
             s
-            for s in self.script.statements
+            for s in self._top_level()
             if isinstance(s, ast.FunctionDef) and s.name in names and s is not self.home.scope
         }
-        return {s for s in own if not self._still_called(s.name, own)}
 
-    def _still_called(self, name: str, own: Iterable[ast.stmt]) -> bool:
-        pieces: list[cst.CSTNode] = [n for s, nodes in self.written.items() if s not in own for n in nodes]
-        carried = {*self.written, *own}
-        for stmt in self._top_level():
-            inside = set(_within(stmt)) | {stmt}
-            if stmt not in carried and not inside & set(self.written):
-                pieces.append(self.script.node[stmt])
-        pieces += [made for _, made in self.classes]
-        return any(_mentions(p, name) for p in pieces)
+    def _still_called(self, body: list[Statement], functions: list[tuple[int, ast.stmt]]) -> list[tuple[int, ast.stmt]]:
+        """The followed functions that the rest of the script, or one of them that stays, still mentions."""
+        used = _names_in(cst.Module(body).code) if functions else set()
+        kept: list[tuple[int, ast.stmt]] = []
+        for _ in functions:
+            for place, stmt in functions:
+                assert isinstance(stmt, ast.FunctionDef)
+                if stmt.name in used and (place, stmt) not in kept:
+                    kept.append((place, stmt))
+                    used |= {n.id for n in ast.walk(stmt) if isinstance(n, ast.Name)}
+        return sorted(kept, key=lambda pair: pair[0])
 
 
 class _Replace(cst.CSTTransformer):
@@ -366,12 +367,5 @@ def _spaced(node: cst.CSTNode) -> Statement:
     return node.with_changes(leading_lines=[blank, blank])
 
 
-def _mentions(node: cst.CSTNode, name: str) -> bool:
-    if isinstance(node, cst.Name):
-        return node.value == name
-    if isinstance(node, (cst.Attribute, cst.Arg)):
-        return _mentions(node.value, name)
-    return any(_mentions(child, name) for child in node.children)
-
-
-__all__ = ["Optimization", "ScriptWriter"]
+def _names_in(code: str) -> set[str]:
+    return {n.id for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)}
