@@ -136,6 +136,8 @@ class Evaluation:
 
     def _evaluating_call(self, item: Item) -> ast.Call | None:
         """The one call of a bare or assigned call statement whose function holds a loop over a loader."""
+        if item.holes:
+            return None  # this call was followed already
         match item.stmt:
             case ast.Expr(value=ast.Call() as call) | ast.Assign(value=ast.Call() as call):
                 target = item.frame.function(call.func.id) if isinstance(call.func, ast.Name) else None

@@ -41,6 +41,7 @@ class Context:
         self.hooks = [i for r in Region for i in self.regions.of(r)]
         self.hook_refs = item_references(self.hooks, self.roles)
         self.pinned = pinned_variables(self.program, self.nest, self.regions)
+        self.changed = frozenset[Var]().union(*(self.judge.changes(i) for i in self.hooks))  # by the loops
 
     def outside(self, var: Var) -> bool:
         """Builtins, imports, functions, classes and names of another scope: read as they are anywhere."""
@@ -76,6 +77,7 @@ class Context:
         for var, attr in options:
             scalar = attr is not None and self.values.scalar(ast.Attribute(ast.Name(var.name), attr), self.home)
             scalar = scalar or (attr is None and self.values.scalar_variable(var))
+            scalar = scalar and (var not in self.changed or var in self.storage.bound)  # a list that grows is no option
             name = unique(attr or var.name, taken)
             taken.add(name)
             out.append(Param(name, var, attr, Kind.HPARAM if scalar else Kind.OBJECT))

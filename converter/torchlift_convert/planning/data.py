@@ -166,7 +166,7 @@ class DataPlanner:
                     if name.startswith("sklearn.datasets.load_"):
                         words = name.removeprefix("sklearn.datasets.load_").split("_")
                         return "".join(w.capitalize() for w in words) + "DataModule"
-                    if isinstance(node.func, ast.Name) and node.func.id.endswith("Dataset") and len(node.func.id) > 7:
-                        if node.func.id in self.ctx.program.module.classes:
-                            return node.func.id.removesuffix("Dataset") + "DataModule"
+                    own = isinstance(node.func, ast.Name) and node.func.id in self.ctx.program.module.classes
+                    if own and isinstance(node.func, ast.Name):
+                        return (node.func.id.removesuffix("Dataset") or "Script") + "DataModule"
         return "ScriptDataModule"

@@ -9,11 +9,11 @@ from torchlift_convert import facts as F
 from torchlift_convert.data import without_moves
 from torchlift_convert.plan import DataPlan
 from torchlift_convert.planning.context import Context
-from torchlift_convert.program import Item, Var
+from torchlift_convert.program import Var
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.references import references
 from torchlift_convert.regions import Gone
-from torchlift_convert.roles import variable
+from torchlift_convert.roles import assigned, variable
 from torchlift_convert.types import FateKind
 
 MODULE_MOVE = Gone(FateKind.TRAINER, "Trainer: the module is moved to the device")
@@ -103,34 +103,28 @@ class ModulePlanner:
 
     def state(self, moved_data: set[ast.stmt]) -> list[Var]:
         """Variables made with a literal before the loops and changed or rebound in them: state of the module."""
-        changed = (
-            frozenset[Var]().union(*(self.ctx.judge.changes(i) for i in self.ctx.hooks))
-            if self.ctx.hooks
-            else frozenset()
-        )
-        found: list[Var] = []
-        for var in sorted(changed, key=lambda v: v.name):
-            if (
-                var.frame is not self.ctx.home
-                or var in self.ctx.storage.pinned
-                or self.ctx.roles.is_state_of_training(var)
-            ):
-                continue
-            places = [d for d in self.ctx.roles.definitions.get(var, []) if d.stmt in self.ctx.pre]
-            if len(places) != 1 or not _literal(places[0].value) or not isinstance(places[0].stmt, ast.Assign):
-                continue
-            stmt = places[0].stmt
-            if len(stmt.targets) != 1 or not isinstance(stmt.targets[0], ast.Name) or stmt in moved_data:
-                continue
-            if stmt in self.ctx.fixed_blocks or any(s is stmt for s in self.ctx.fixed_blocks):
-                continue
-            readers = [s for s in self.ctx.pre if s is not stmt and var in self.ctx.judge.reads(Item(s, self.ctx.home))]
-            changers = [
-                s for s in self.ctx.pre if s is not stmt and var in self.ctx.judge.changes(Item(s, self.ctx.home))
-            ]
-            if not readers and not changers and (var in self.ctx.storage.entering or var not in self.ctx.storage.bound):
-                found.append(var)
-        return found
+        candidates = {v for v in self.ctx.changed if self._may_be_state(v, moved_data)}
+        kept = {v for v in candidates if set(self._made_with(v)) <= candidates}
+        return sorted(kept, key=lambda v: (self.construct_state(v).lineno, v.name))
+
+    def _made_with(self, var: Var) -> list[Var]:
+        """Variables that the same statement makes."""
+        return [v for v, _ in assigned(self.construct_state(var), self.ctx.home)]
+
+    def _may_be_state(self, var: Var, moved_data: set[ast.stmt]) -> bool:
+        ctx = self.ctx
+        if var.frame is not ctx.home or var in ctx.storage.pinned or ctx.roles.is_state_of_training(var):
+            return False
+        places = [d for d in ctx.roles.definitions.get(var, []) if d.stmt in ctx.pre]
+        if len(places) != 1 or not _literal(places[0].value) or not isinstance(places[0].stmt, ast.Assign):
+            return False
+        stmt = places[0].stmt
+        if len(stmt.targets) != 1 or stmt in moved_data or stmt in ctx.fixed_blocks:
+            return False
+        others = [i for i in ctx.items(ctx.pre) if i.stmt is not stmt]
+        if any(var in ctx.judge.reads(i) or var in ctx.judge.changes(i) for i in others):
+            return False
+        return var in ctx.storage.entering or var not in ctx.storage.bound
 
     def construct_state(self, var: Var) -> ast.stmt:
         return next(d.stmt for d in self.ctx.roles.definitions[var] if d.stmt in self.ctx.pre)
