@@ -114,7 +114,8 @@ class Evaluation:
         if call is None or target is None:
             return [item]
         func, outer = target
-        inner, binds = bind_call(call, item.frame, _undecorated(func, self._is_grad_mode, item.frame), outer)
+        without_gradients = all(self._is_grad_mode(d, outer) for d in func.decorator_list)
+        inner, binds = bind_call(call, item.frame, func, outer, undecorated=without_gradients)
         body, value = split_return(func)
         merged = bind_returned(stmt, call, item.frame, inner, value)
         if merged:
@@ -229,14 +230,3 @@ class Evaluation:
             else:
                 kept.append(item)
         return tuple(kept)
-
-
-def _undecorated(func: ast.FunctionDef | ast.AsyncFunctionDef, is_grad_mode: object, frame: Frame) -> ast.FunctionDef:
-    """The function as if without ``@torch.no_grad()``: validation hooks run without gradients anyway."""
-    assert callable(is_grad_mode)
-    if isinstance(func, ast.AsyncFunctionDef) or not func.decorator_list:
-        return func  # type: ignore[return-value]
-    if not all(is_grad_mode(d, frame) for d in func.decorator_list):
-        return func
-    bare = ast.FunctionDef(func.name, func.args, func.body, [], func.returns)
-    return ast.copy_location(bare, func)

@@ -310,8 +310,13 @@ def is_range(expr: ast.expr) -> bool:
     return name == "tqdm" and bool(expr.args) and is_range(expr.args[0])
 
 
-def bind_call(call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame) -> tuple[Frame, list[Item]]:
-    """A frame for one call: parameters that are only read stand for simple arguments, the others are bound."""
+def bind_call(
+    call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame, undecorated: bool = False
+) -> tuple[Frame, list[Item]]:
+    """A frame for one call: parameters that are only read stand for simple arguments, the others are bound.
+
+    ``undecorated``: the decorators are known to make no difference here.
+    """
 
     def refuse(why: str) -> Refuse:
         return Refuse("TL104", f"The call of {func.name}() {why}.", call, "Call it with plain arguments, at one place.")
@@ -321,7 +326,7 @@ def bind_call(call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame) ->
         isinstance(n, (ast.Yield, ast.YieldFrom)) for n in own_nodes(func)
     ):
         raise refuse("enters a generator or a coroutine")
-    if func.decorator_list:
+    if func.decorator_list and not undecorated:
         raise refuse("enters a decorated function")
     if (
         spec.vararg

@@ -80,7 +80,8 @@ def _draft(ctx: Context, data: DataPlan | None, config: list[ast.stmt], early: b
     state = modules.state(moved_data)
     if not whole:
         models, losses, state, passed = [], [], [], [*models, *passed]
-    init = [modules.construct(v) for v in (*models, *losses)] + list(dict.fromkeys(modules.construct_state(v) for v in state))
+    init = [modules.construct(v) for v in (*models, *losses)]
+    init += dict.fromkeys(modules.construct_state(v) for v in state)
     inside = [*init, *config] if early else init
     for var in (*models, *passed):
         modules.drop_moves(var)
