@@ -253,8 +253,10 @@ def _in_order(loader: Any) -> Any:
     Raises:
         MisconfigurationException: it is of a class that takes other arguments than ``DataLoader``.
     """
-    from torch.utils.data import SequentialSampler
+    from torch.utils.data import IterableDataset, SequentialSampler
 
+    if isinstance(loader.dataset, IterableDataset):
+        return loader  # it decides the order itself
     names = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")
     options = {name: getattr(loader, name) for name in (*names, "generator", "prefetch_factor", "persistent_workers")}
     sampler, batches = SequentialSampler(loader.dataset), loader.batch_sampler

@@ -246,10 +246,11 @@ def classifier(L: Any, **methods: Any) -> type:
     return type("Classifier", (Classifier,), methods)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def lab() -> Any:
     """The building blocks, for tests that cannot import this file."""
     return __import__("types").SimpleNamespace(
+        Differential=Differential,
         QUIET=QUIET,
         RUNTIMES=RUNTIMES,
         Observed=Observed,

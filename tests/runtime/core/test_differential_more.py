@@ -322,6 +322,11 @@ LOADERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], dict[str, A
     ),
     "a lazy iterable": (lambda lab: Sized(lab.loader()), lambda lab: Sized(lab.loader(10)), {}),
     "a loader shorter than it says": (lambda lab: Short(lab.loader()), lambda lab: lab.loader(10, shuffle=False), {}),
+    "iterable, overfitted": (
+        lambda lab: DataLoader(Stream(14), batch_size=4),
+        lambda lab: DataLoader(Stream(6), batch_size=4),
+        {"overfit_batches": 2},
+    ),
     "batch_size=None": (
         lambda lab: DataLoader([tuple(lab.dataset()[:])], batch_size=None),
         lambda lab: DataLoader([tuple(lab.dataset()[:])], batch_size=None),
