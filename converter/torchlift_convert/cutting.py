@@ -126,12 +126,14 @@ class Cutter:
     def _lone_step(self, var: Var, items: dict[Region, tuple[Item, ...]]) -> tuple[Region, Item, str] | None:
         """The one plain ``scheduler.step()`` of the nest, where the Trainer would step it with the same effect."""
         watched = {var, *self.roles.optimizers}
-        users = [(r, i) for r, region in items.items() for i in region if reads_any(i, {var}, self.judge)]
+        users = [(r, i) for r, region in items.items() for i in region if var in self.judge.changes(i)]
         if len(users) != 1:
             return None
         region, item = users[0]
         fact = call_fact(item, self.program)
         if not isinstance(fact, F.Step) or fact.node.args or fact.node.keywords:
+            return None
+        if variable(fact.receiver, item.frame) != var:
             return None
         if region is Region.BATCH_END:
             earlier = items[region][: items[region].index(item)]

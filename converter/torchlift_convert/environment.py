@@ -140,6 +140,8 @@ class Environment:
             return f"self.{plan.names[var]}"
         if var in plan.roles.schedulers and plan.module.early_optimizers:
             return f"self.{plan.names[var]}"
+        if var in plan.regions.stepped_by_trainer and self.place is Place.HOOK:
+            return self._held_scheduler(var)
         if var in plan.roles.optimizers and plan.module.early_optimizers:
             return f"self.{plan.names[var]}"
         param = self._param(var, None)
@@ -150,6 +152,11 @@ class Environment:
             if loader is not None:
                 return f"self.trainer.datamodule.{loader.method}()"
         return self._data_of_trainer(var) if self.place is Place.CONFIG else None
+
+    def _held_scheduler(self, var: Var) -> str:
+        """A scheduler that the Trainer steps, as the hooks reach it."""
+        held = list(self.plan.regions.stepped_by_trainer)
+        return "self.lr_schedulers()" if len(held) == 1 else f"self.lr_schedulers()[{held.index(var)}]"
 
     def _data_of_trainer(self, var: Var) -> str | None:
         data = self.plan.data
