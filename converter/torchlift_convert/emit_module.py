@@ -102,6 +102,8 @@ class ModuleWriter:
                             names = ["x"]
                         else:
                             return None
+                        if len(set(names)) < len(names):
+                            return None
                         block = self._block("forward")
                         block.line(f"return self.{plan.names[models[0]]}({', '.join(names)})")
                         return function("forward", names, block)

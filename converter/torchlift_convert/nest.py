@@ -120,8 +120,44 @@ class Finder:
     # -- from the module down to the outermost loop ----------
 
     def find(self) -> Nest | None:
-        """The nest of the script; None when no statement that runs reaches a backward()."""
-        return self._locate(self.program.module, self.program.module.scope.body, (), False)
+        """The nest of the script; None when nothing in it calls backward().
+
+        Raises:
+            Refuse: a backward() is there, but the way to it is not known.
+        """
+        nest = self._locate(self.program.module, self.program.module.scope.body, (), False)
+        if nest is None:
+            self._refuse_hidden()
+        return nest
+
+    def _refuse_hidden(self) -> None:
+        """Say where the backward() is that no statement of the script leads to by plain calls."""
+        script = self.program.script
+        for stmt in script.statements:
+            calls = [n for n in nodes_of(stmt) if is_backward(n)]
+            if not calls or list(blocks_of(stmt)):
+                continue
+            around: list[ast.stmt] = []
+            parent = script.parent[stmt]
+            while parent is not None:
+                around.append(parent)
+                parent = script.parent[parent]
+            classes = [a.name for a in around if isinstance(a, ast.ClassDef)]
+            functions = [a.name for a in around if isinstance(a, (ast.FunctionDef, ast.AsyncFunctionDef))]
+            if classes:
+                raise Refuse(
+                    "TL107",
+                    f"The training loop sits in a method of the class '{classes[0]}'.",
+                    stmt,
+                    "Write the loop as functions, or at the top level of the script.",
+                )
+            if functions:
+                raise Refuse(
+                    "TL107",
+                    f"Nothing in this file calls {functions[-1]}() by its name, and the training loop is in there.",
+                    stmt,
+                    f"Call {functions[-1]}() from the script's top level or from main().",
+                )
 
     def _locate(self, frame: Frame, body: list[ast.stmt], path: tuple[Block, ...], conditional: bool) -> Nest | None:
         hits = [i for i, s in enumerate(body) if self.reaches(s)]

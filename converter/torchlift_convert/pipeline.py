@@ -11,6 +11,7 @@ from torchlift_convert.cutting import Cutter
 from torchlift_convert.diagnostics import Refuse, note
 from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
+from torchlift_convert.findings import never_trained_again
 from torchlift_convert.nest import Finder, Nest, is_range
 from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
@@ -122,7 +123,7 @@ def _import_dataloader(module: cst.Module) -> cst.Module:
 
 def findings_of(plan: Plan) -> tuple[Diagnostic, ...]:
     """What the user should know about a conversion that was made."""
-    out: list[Diagnostic] = []
+    out: list[Diagnostic] = never_trained_again(plan)
     if plan.regions.why_manual is not None:
         why, stmt = plan.regions.why_manual
         out.append(note("TL302", f"Manual optimization: {why}.", stmt))

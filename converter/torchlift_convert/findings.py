@@ -1,0 +1,51 @@
+"""Bugs of the script that are kept as they are, because mending them would change the numbers. They are told."""
+
+from __future__ import annotations
+
+import ast
+
+from torchlift_convert import facts as F
+from torchlift_convert.diagnostics import finding
+from torchlift_convert.names import own_nodes
+from torchlift_convert.nest import nodes_of
+from torchlift_convert.plan import Plan
+from torchlift_convert.program import Frame, Item
+from torchlift_convert.recognisers import fact_of
+from torchlift_convert.roles import nest_items
+from torchlift_convert.types import Diagnostic
+
+
+def never_trained_again(plan: Plan) -> list[Diagnostic]:
+    """A model that each epoch puts into evaluation mode and nothing puts back into training mode."""
+    switches = [(f, i) for i in nest_items(plan.nest) for f in _modes(plan, i)]
+    evaluated = [(f, i) for f, i in switches if not f.training]
+    if not evaluated or any(f.training for f, _ in switches):
+        return []
+    return [
+        finding(
+            "TL310",
+            "The model is put into evaluation mode and never back: from the second epoch on, dropout and batch "
+            "normalization act as in evaluation. The conversion keeps this.",
+            evaluated[0][1].stmt,
+            "If that is not meant, call model.train() at the start of each epoch.",
+        )
+    ]
+
+
+def _modes(plan: Plan, item: Item) -> list[F.Mode]:
+    """Mode switches of a statement and of the script's functions that it calls."""
+    found: list[F.Mode] = []
+    seen: set[object] = set()
+    stack = [(n, item.frame) for n in nodes_of(item.stmt)]
+    while stack:
+        node, frame = stack.pop()
+        fact = fact_of(node, frame, plan.program) if isinstance(node, ast.Call) else None
+        if isinstance(fact, F.Mode):
+            found.append(fact)
+        func = node.func if isinstance(node, ast.Call) else None
+        target = frame.function(func.id) if isinstance(func, ast.Name) else None
+        if target is not None and target[0] not in seen:
+            seen.add(target[0])
+            inner = Frame(*target)
+            stack += [(n, inner) for n in own_nodes(target[0])]
+    return found
