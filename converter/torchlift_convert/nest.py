@@ -223,6 +223,7 @@ class Finder:
             if loop.orelse:
                 raise Refuse("TL105", "The loop has an else branch.", loop, "Put its statements after the loop.")
         body = self.flatten(entry.frame, entry.stmt.body)
+        _refuse_inner_loops(body, over_data_only=True)
         return Nest(
             home=home,
             path=path,
@@ -242,6 +243,7 @@ class Finder:
         if outer.orelse:
             raise Refuse("TL105", "The loop has an else branch.", outer, "Put its statements after the loop.")
         stepping = is_range(outer.iter)
+        _refuse_inner_loops(entries, over_data_only=not stepping)
         return Nest(
             home=home,
             path=path,
@@ -324,6 +326,32 @@ class Finder:
         elif value is not None and any(isinstance(n, ast.Call) for n in ast.walk(value)):
             out.append(Item(stmt, frame, (hole,)))
         return out
+
+
+def _refuse_inner_loops(entries: list[Entry], over_data_only: bool) -> None:
+    """One batch is one step: a loop over data inside a batch, or several inside an epoch, is not known."""
+    for entry in entries:
+        if isinstance(entry, LoopEntry) and not (over_data_only and _is_small(entry.stmt)):
+            raise Refuse(
+                "TL102",
+                "Another loop that trains stands inside this one, and both go over batches.",
+                entry.stmt,
+                "Keep one epoch loop with one batch loop in it: for epoch in range(...): for batch in loader.",
+            )
+
+
+def _is_small(loop: Loop) -> bool:
+    """A loop over a range, or over things listed in the code: repeated work on one batch."""
+    if not isinstance(loop, ast.For):
+        return False
+    match loop.iter:
+        case ast.List() | ast.Tuple():
+            return True
+        case ast.Call(func=ast.Name(id="range" | "zip" | "reversed")):
+            return True
+        case ast.Call(func=ast.Name(id="enumerate"), args=[ast.List() | ast.Tuple(), *_]):
+            return True
+    return False
 
 
 def _items(entries: list[Entry]) -> tuple[Item, ...]:

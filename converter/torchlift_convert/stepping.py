@@ -14,7 +14,7 @@ from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.nest import Nest, nodes_of
-from torchlift_convert.program import Frame, Item, Program, Var, dotted, reads_of
+from torchlift_convert.program import Frame, Item, Program, Var, dotted, flow_over, item_flow, reads_of
 from torchlift_convert.recognisers import facts_of
 from torchlift_convert.regions import (
     BACKWARD,
@@ -116,7 +116,7 @@ class Stepping:
         clip, before_step = self._clip(between)
         if all(self.commutes_with_step(i) for i in before_step):
             early, before_step = [*early, *before_step], []
-        moved, batch_end, stops = self._late(late, header)
+        moved, batch_end, stops = self._late(late, header, before_step, self._behind(early, body[marks.backward], loss))
         for index, fate in drop.items():
             self.gone[body[index].stmt] = fate
         return Regions(
@@ -206,7 +206,18 @@ class Stepping:
 
     # -- after the step ----------
 
-    def _late(self, late: list[Item], header: Header | None) -> tuple[list[Item], list[Item], bool]:
+    def _behind(self, early: list[Item], backward: Item, loss: ast.expr) -> frozenset[Var]:
+        """Variables whose objects the graph behind the loss may hold, the loss itself included."""
+        flow = flow_over([*early, Item(ast.Expr(loss), backward.frame)])
+        return flow.exposed | flow.may
+
+    def _late(
+        self, late: list[Item], header: Header | None, before_step: list[Item], graph: frozenset[Var]
+    ) -> tuple[list[Item], list[Item], bool]:
+        """What may run before the backward after all, what may not, and whether the loop is left.
+
+        Moving a statement up takes it over the backward, which walks the graph, and over what stays between the two.
+        """
         moved: list[Item] = []
         batch_end: list[Item] = []
         stops = False
@@ -214,11 +225,19 @@ class Stepping:
             if exits_of(item.shape):
                 stops = stops or (header is not None and self._breaks(item))
                 batch_end.append(item)
-            elif not batch_end and self.commutes_with_step(item):
+            elif batch_end or not self.commutes_with_step(item) or self._changes_objects(item) & graph:
+                batch_end.append(item)
+            elif all(self.judge.commute(item, one) for one in before_step):
                 moved.append(item)
             else:
                 batch_end.append(item)
         return moved, batch_end, stops
+
+    def _changes_objects(self, item: Item) -> frozenset[Var]:
+        """Variables whose objects a statement may change; giving another object to a name of its own changes none."""
+        changed = self.judge.changes(item)
+        rebinds = isinstance(item.stmt, (ast.Assign, ast.AnnAssign)) and not item.holes
+        return changed - item_flow(item).may if rebinds else changed
 
     @staticmethod
     def _breaks(item: Item) -> bool:
