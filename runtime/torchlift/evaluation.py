@@ -74,6 +74,7 @@ def start(run: Run, state: EvalState) -> dict[nn.Module, bool]:
     """
     trainer, combined = run.trainer, state.combined
     assert combined is not None
+    run.refresh_hooks()
     if trainer.state.fn == TrainerFn.FITTING:
         set_epoch(combined, run.fit.epoch_progress.processed)
     state.batch_progress.reset_on_run()

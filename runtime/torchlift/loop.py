@@ -68,6 +68,8 @@ def start(run: Run) -> None:
     trainer, module, progress = run.trainer, run.module, run.fit.epoch_progress
     if trainer.max_steps == -1:
         progress.complete_processed()
+    if run.fit.resuming is None:
+        progress.reset_on_restart()  # an epoch that an exception cut short is run again
     if is_validation_epoch(run) and trainer.val_dataloaders is None:
         # For the progress bar, which wants to know how many batches there will be.
         trainer._enter(RunningStage.VALIDATING)

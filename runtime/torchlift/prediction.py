@@ -47,6 +47,7 @@ def start(run: Run, state: PredictState) -> dict[Any, bool]:
     """Make the iterators, set evaluation mode, run the hooks before the first batch; each submodule's mode before."""
     combined = state.combined
     assert combined is not None
+    run.refresh_hooks()
     if combined._mode != "sequential":
         raise ValueError('`trainer.predict()` only supports the `CombinedLoader(mode="sequential")` mode.')
     state.batch_progress.reset_on_run()

@@ -53,6 +53,8 @@ def attach(
             f"`model` must be a `LightningModule` or `torch._dynamo.OptimizedModule`, got `{type(model).__qualname__}`"
         )
     trainer._module = trainer._model = model
+    # What an exception may have left behind.
+    trainer._logged.fx, trainer.fit_loop.resuming = None, None
     trainer.state.fn, trainer.state.status = fn, TrainerStatus.RUNNING
     trainer._enter(stage)
     attach_data(trainer, fn, model, data)

@@ -149,6 +149,32 @@ def test_an_exception_reaches_everyone(differential: Any, lab: Any) -> None:
     differential.same(experiment)
 
 
+@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize("where", ["training_step", "on_train_epoch_end", "on_validation_start", "on_train_batch_end"])
+def test_fit_again_after_an_exception(differential: Any, lab: Any, where: str, epoch: int) -> None:
+    """The epoch that was cut short is run again; what was logged before is not mixed in."""
+
+    def experiment(R: Any, observed: Any) -> Any:
+        cls = lab.classifier(R)
+
+        def once(self: Any, *args: Any) -> Any:
+            if self.current_epoch == epoch and not self.failed and not self.trainer.sanity_checking:
+                self.failed = True
+                raise RuntimeError("mine")
+            return getattr(super(failing, self), where)(*args)
+
+        failing = type("Failing", (cls,), {where: once, "failed": False})
+        module = lab.recording(failing, observed)()
+        trainer = R.Trainer(**lab.QUIET, max_epochs=3, callbacks=[lab.recording_callback(R, observed, metrics=True)])
+        with pytest.raises(RuntimeError, match="mine"):
+            trainer.fit(module, lab.loader(), lab.loader(10, shuffle=False))
+        observed.events.append((trainer.current_epoch, trainer.global_step))
+        trainer.fit(module, lab.loader(), lab.loader(10, shuffle=False))
+        return module, trainer, [trainer.current_epoch, trainer.global_step]
+
+    differential.same(experiment)
+
+
 SCRIPT = """
     import sys, torch
     import {runtime} as L
