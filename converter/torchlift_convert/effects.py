@@ -195,7 +195,24 @@ class Judge:
                     changed = self._changed_by(*target)
                     names = [a.arg for a in target[0].args.args]
                     return [r for n, a in zip(names, args, strict=False) if n in changed and (r := _root(a))]
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=owner, attr=attr), args=args, keywords=[])):
+                given = self._changed_arguments(attr, args)
+                if given is not None:
+                    return [r for one in (owner, *given) if (r := _root(one))]
         return _changed_roots(node)
+
+    def _changed_arguments(self, method: str, args: list[ast.expr]) -> list[ast.expr] | None:
+        """Of what a method is given, what it may change; None when nothing is known about the method."""
+        if method not in self.methods:
+            return [] if method in QUIET_METHODS else None
+        if any(isinstance(a, ast.Starred) for a in args):
+            return None
+        found: dict[ast.expr, None] = {}
+        for own in self.methods[method]:
+            changed = self._changed_by(own, self.program.module)
+            names = [a.arg for a in own.args.args[1:]]
+            found |= {a: None for n, a in zip(names, args, strict=False) if n in changed}
+        return list(found)
 
     def _changed_by(self, func: FunctionNode, outer: Frame) -> frozenset[str]:
         """Names inside a function whose objects its body may change."""

@@ -41,6 +41,14 @@ class Marks:
     loss: ast.expr
 
 
+@dataclass(frozen=True)
+class Graph:
+    """``held``: variables whose objects the graph behind the loss may hold. ``loss``: what backward is called on."""
+
+    held: frozenset[Var]
+    loss: frozenset[Var]
+
+
 Limit = tuple[ast.expr, Frame, ast.stmt]  # an option, its frame, and the statement that it guards
 
 
@@ -104,7 +112,7 @@ class Stepping:
     # -- automatic ----------
 
     def _automatic(self, body: list[Item], header: Header | None, limit: Limit | None) -> Regions:
-        marks = self._marks(body)
+        marks = self.marks(body)
         loss = marks.loss
         drop = {marks.zero: ZERO_GRAD, marks.backward: BACKWARD, marks.step: OPT_STEP}
         between = [i for n, i in enumerate(body) if marks.backward < n < marks.step]
@@ -114,9 +122,10 @@ class Stepping:
             if exits_of(item.stmt):
                 raise NotAutomatic("a batch can be left before its step", item.stmt)
         clip, before_step = self._clip(between)
-        if all(self.commutes_with_step(i) for i in before_step):
+        graph = self._graph(early, body[marks.backward], loss)
+        if all(self._may_lead(i, graph) for i in before_step):
             early, before_step = [*early, *before_step], []
-        moved, batch_end, stops = self._late(late, header, before_step, self._behind(early, body[marks.backward], loss))
+        moved, batch_end, stops = self._late(late, header, before_step, graph)
         for index, fate in drop.items():
             self.gone[body[index].stmt] = fate
         return Regions(
@@ -133,7 +142,7 @@ class Stepping:
             stops=stops,
         )
 
-    def _marks(self, body: list[Item]) -> Marks:
+    def marks(self, body: list[Item], closure: bool = False) -> Marks:
         optimizers = set(self.roles.optimizers)
         if len(optimizers) != 1 or self.roles.foreign:
             raise NotAutomatic(f"{len(optimizers)} optimizers step in turn", self.nest.outer)
@@ -147,7 +156,7 @@ class Stepping:
                     found["backward"].append(n)
                     loss = target
                 case F.Step(node=node) if variable(fact.receiver, item.frame) in optimizers:
-                    if node.args or node.keywords:
+                    if (node.args or node.keywords) and not closure:
                         raise NotAutomatic("the optimizer's step takes a closure", item.stmt)
                     found["step"].append(n)
                 case F.ZeroGrad(plain=True) if self._zeroes_all(fact, item):
@@ -206,18 +215,22 @@ class Stepping:
 
     # -- after the step ----------
 
-    def _behind(self, early: list[Item], backward: Item, loss: ast.expr) -> frozenset[Var]:
-        """Variables whose objects the graph behind the loss may hold, the loss itself included."""
-        flow = flow_over([*early, Item(ast.Expr(loss), backward.frame)])
-        return flow.exposed | flow.may
+    @staticmethod
+    def _graph(early: list[Item], backward: Item, loss: ast.expr) -> Graph:
+        held = flow_over([*early, Item(ast.Expr(loss), backward.frame)])
+        return Graph(held.exposed | held.may, flow_over([Item(ast.Expr(loss), backward.frame)]).exposed)
+
+    def _may_lead(self, item: Item, graph: Graph) -> bool:
+        """May a statement that follows the backward precede it: does neither the backward nor the step tell?"""
+        rebinds = isinstance(item.stmt, (ast.Assign, ast.AnnAssign)) and not item.holes
+        binds = item_flow(item).may
+        changed = self.judge.changes(item) - binds if rebinds else self.judge.changes(item)
+        return self.commutes_with_step(item) and not changed & graph.held and not binds & graph.loss
 
     def _late(
-        self, late: list[Item], header: Header | None, before_step: list[Item], graph: frozenset[Var]
+        self, late: list[Item], header: Header | None, before_step: list[Item], graph: Graph
     ) -> tuple[list[Item], list[Item], bool]:
-        """What may run before the backward after all, what may not, and whether the loop is left.
-
-        Moving a statement up takes it over the backward, which walks the graph, and over what stays between the two.
-        """
+        """What may run before the backward after all, what may not, and whether the loop is left."""
         moved: list[Item] = []
         batch_end: list[Item] = []
         stops = False
@@ -225,19 +238,13 @@ class Stepping:
             if exits_of(item.shape):
                 stops = stops or (header is not None and self._breaks(item))
                 batch_end.append(item)
-            elif batch_end or not self.commutes_with_step(item) or self._changes_objects(item) & graph:
+            elif batch_end or not self._may_lead(item, graph):
                 batch_end.append(item)
             elif all(self.judge.commute(item, one) for one in before_step):
                 moved.append(item)
             else:
                 batch_end.append(item)
         return moved, batch_end, stops
-
-    def _changes_objects(self, item: Item) -> frozenset[Var]:
-        """Variables whose objects a statement may change; giving another object to a name of its own changes none."""
-        changed = self.judge.changes(item)
-        rebinds = isinstance(item.stmt, (ast.Assign, ast.AnnAssign)) and not item.holes
-        return changed - item_flow(item).may if rebinds else changed
 
     @staticmethod
     def _breaks(item: Item) -> bool:
@@ -251,7 +258,7 @@ class Stepping:
         effects = self.judge.of_item(item)
         if effects.draws or effects.clock or effects.unknown:
             return False
-        trained = {*self.roles.models, *self.roles.optimizers, *self.roles.schedulers}
+        trained = self.roles.trained
         reads = self.judge.reads(item)
         if reads & trained or any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in nodes_of(item.shape)):
             return False
