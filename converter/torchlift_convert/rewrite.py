@@ -69,6 +69,7 @@ class Rewriter(cst.CSTTransformer):
             frozenset[str]
         ] = []  # names bound by comprehensions, lambdas and nested functions around here
         self.loops = 0
+        self.quotes: list[str] = []  # of the f-strings around here
         self.holes = {_callee(h.call): h for h in item.holes if h.placeholder == "__returned__"}
 
     # -- which Name nodes are variables ----------
@@ -87,6 +88,8 @@ class Rewriter(cst.CSTTransformer):
                 return False
             case cst.For() | cst.While():
                 self.loops += 1
+            case cst.FormattedString(end=quote):
+                self.quotes.append(quote)
         if isinstance(node, _SCOPES):
             self.hidden.append(_bound_in(node))
         return True
@@ -96,6 +99,8 @@ class Rewriter(cst.CSTTransformer):
             self.hidden.pop()
         if isinstance(original, (cst.For, cst.While)):
             self.loops -= 1
+        if isinstance(original, cst.FormattedString):
+            self.quotes.pop()
         stmt = self.stmts.get(id(original))
         if stmt is not None and stmt in self.edits.gone and stmt is not self.item.stmt:
             return cst.RemoveFromParent()
@@ -121,6 +126,8 @@ class Rewriter(cst.CSTTransformer):
                 return _lines(self.edits.skip, updated)
             case cst.SimpleStatementLine() if _is_identity(updated) and not _is_identity(original):
                 return cst.RemoveFromParent()
+            case cst.Assign() if isinstance(original, cst.Assign):
+                return _without_identities(original, updated)
             case cst.If(body=cst.IndentedBlock(body=[]), orelse=None):
                 return cst.RemoveFromParent()
             case cst.If(body=cst.IndentedBlock(body=[]) as block):
@@ -134,13 +141,21 @@ class Rewriter(cst.CSTTransformer):
         if id(original) in self.fixed or any(name in names for names in self.hidden):
             return updated
         text = self.env.name(self.frame, name)
-        return updated if text is None else _expression(text, updated)
+        return updated if text is None else _expression(self._quoted(text), updated)
+
+    def _quoted(self, text: str) -> str:
+        """The text with quotes that do not end the f-string that it stands in (before Python 3.12 they would)."""
+        for quote in self.quotes:
+            other = "'" if quote == '"' else '"'
+            if quote in text and other not in text:
+                text = text.replace(quote, other)
+        return text
 
     def _option(self, original: cst.Attribute) -> cst.BaseExpression | None:
         if not isinstance(original.value, cst.Name) or any(original.value.value in names for names in self.hidden):
             return None
         text = self.env.option(self.frame, original.value.value, original.attr.value)
-        return None if text is None else _expression(text, original)
+        return None if text is None else _expression(self._quoted(text), original)
 
     def _call(self, original: cst.Call, updated: cst.Call) -> cst.BaseExpression:
         hole = self.holes.get(_cst_callee(original) or "")
@@ -244,6 +259,33 @@ def _is_identity(node: cst.CSTNode) -> bool:
             empty = cst.Module([])
             return empty.code_for_node(_bare(target)) == empty.code_for_node(_bare(value))
     return False
+
+
+def _without_identities(original: cst.Assign, updated: cst.Assign) -> cst.Assign:
+    """``a, b = a, f(b)`` says ``b = f(b)``, where the first half only moved what the Trainer moves."""
+    match updated, original:
+        case (
+            cst.Assign(targets=[cst.AssignTarget(target=cst.Tuple() as left)], value=cst.Tuple() as right),
+            cst.Assign(targets=[cst.AssignTarget(target=cst.Tuple() as was)], value=cst.Tuple() as had),
+        ) if len(left.elements) == len(right.elements) == len(was.elements) == len(had.elements):
+            pairs = list(zip(left.elements, right.elements, was.elements, had.elements, strict=True))
+            kept = [(t, v) for t, v, w, h in pairs if not (_same(t, v) and not _same(w, h))]
+            if len(kept) in (0, len(pairs)):
+                return updated
+            target, value = ([e.value for e in side] for side in zip(*kept, strict=True))
+            return updated.with_changes(
+                targets=[updated.targets[0].with_changes(target=_tupled(target))], value=_tupled(value)
+            )
+    return updated
+
+
+def _same(one: cst.BaseElement, other: cst.BaseElement) -> bool:
+    code = cst.Module([]).code_for_node
+    return code(_bare(one.value)) == code(_bare(other.value))
+
+
+def _tupled(values: Sequence[cst.BaseExpression]) -> cst.BaseExpression:
+    return values[0] if len(values) == 1 else cst.Tuple([cst.Element(v) for v in values], lpar=[], rpar=[])
 
 
 def _bare(node: cst.BaseExpression) -> cst.BaseExpression:
