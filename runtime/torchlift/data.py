@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -109,9 +109,9 @@ class Batches:
             self.done = True
         return batch
 
-    def take_bare(self) -> Any:
-        """The next batch without its numbers."""
-        return self.take() if self._lone else self.take()[0]
+    def choose_take(self) -> Callable[[], Any]:
+        """A function that gives the next batch alone, without the numbers of a combination."""
+        return self.take if self._lone else lambda: self.take()[0]
 
     def stop(self) -> None:
         """Let go of the iterators and end the loaders' workers."""

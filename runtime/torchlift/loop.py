@@ -83,6 +83,7 @@ def start(run: Run) -> None:
         )
     call_both(trainer, "on_train_start")
     run.hooks = HookTable(trainer, module, run.logged)
+    run.automatic = module.automatic_optimization
     run.optimizer = trainer.optimizers[0] if trainer.optimizers else None
     run.own_backward = overrides(module, "backward")
     run.own_zero_grad = overrides(module, "optimizer_zero_grad")
@@ -142,7 +143,8 @@ def train_epoch(run: Run) -> None:
         # The first epoch's iterator was made with the loaders, before `on_train_start`.
         batches.start()
     batches.fetched += progress.ready
-    schedulers, validates, take = Schedulers(run), is_validation_epoch(run), batches.take_bare
+    schedulers, validates = Schedulers(run), is_validation_epoch(run)
+    take, has_schedulers = batches.choose_take(), bool(schedulers)
 
     while True:
         is_end_near = progress.is_last_batch or trainer.should_stop or state.max_steps != -1 or state.resuming
@@ -170,7 +172,7 @@ def train_epoch(run: Run) -> None:
                 progress.phase = STARTED
                 outputs = step(run, batch, index)
             progress.phase = PROCESSED
-            if schedulers:
+            if has_schedulers:
                 schedulers.after_batch(index)
             if hooks.on_train_batch_end:
                 hooks.on_train_batch_end(outputs, batch, index)
@@ -181,7 +183,7 @@ def train_epoch(run: Run) -> None:
         if validates and _validation_is_due(run):
             _validate(run)
         if trainer.accumulate_grad_batches == 1 or not state.accumulates(trainer.accumulate_grad_batches):
-            if schedulers:
+            if has_schedulers:
                 schedulers.after_validation()
             state._batches_that_stepped += 1
         if trainer.should_stop:
@@ -237,7 +239,7 @@ def _is_out_of_steps(run: Run) -> bool:
 def _log_step(run: Run) -> None:
     """Every ``log_every_n_steps``, hand the metrics of this step to the loggers."""
     trainer, state = run.trainer, run.fit
-    if run.module.automatic_optimization and state.accumulates(trainer.accumulate_grad_batches):
+    if run.automatic and state.accumulates(trainer.accumulate_grad_batches):
         return
     every = trainer.log_every_n_steps
     due = every and ((state._batches_that_stepped + 1) % every == 0 or trainer.should_stop)

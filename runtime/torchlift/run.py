@@ -32,6 +32,7 @@ class Run:
     Attributes:
         step: one training batch, in the form that this module and optimizer need (see ``torchlift.step``).
         training_step: the module's, in its precision's context, with or without the batch's index.
+        automatic: whether the loop runs backward and the optimizer's step.
         transfer: a batch to its device, through the data hooks that are overridden.
         optimizer: the only one, in automatic optimization.
         in_training_step: whether a step of a wrapped optimizer counts for ``global_step``.
@@ -45,6 +46,7 @@ class Run:
     fit: "FitState"
     transfer: Transfer
     hooks: HookTable
+    automatic: bool
     step: Step | None = None
     training_step: BatchStep | None = None
     optimizer: Optimizer | None = None

@@ -18,7 +18,7 @@ class Schedulers:
     """The schedulers of automatic optimization, sorted by the moment of their step. False when there is none."""
 
     def __init__(self, run: "Run") -> None:
-        configs = run.trainer.lr_scheduler_configs if run.module.automatic_optimization else []
+        configs = run.trainer.lr_scheduler_configs if run.automatic else []
         self._run = run
         self._any = bool(configs)
         self._by_step = [c for c in configs if c.interval == "step" and not c.reduce_on_plateau]

@@ -219,6 +219,7 @@ def _make_run(trainer: "Trainer") -> Run:
         fit=trainer.fit_loop,
         transfer=make_transfer(module, trainer.datamodule, precision, strategy.root_device),
         hooks=HookTable(trainer, module, trainer._logged),
+        automatic=module.automatic_optimization,
     )
     trainer._run = run
     if trainer.state.fn == TrainerFn.FITTING:

@@ -17,7 +17,7 @@ from torchlift.utilities.rank_zero import warn_once
 
 def choose_step(run: Run) -> Callable[[Run, Any, int], dict[str, Any]]:
     """The form of step that this module and its optimizer need, decided once."""
-    if not run.module.automatic_optimization:
+    if not run.automatic:
         return manual_step
     assert run.optimizer is not None
     if overrides(run.module, "optimizer_step") or run.precision.scaler or not accepts_plain_step(run.optimizer):
@@ -147,7 +147,7 @@ def zero_grad(run: Run, optimizer: Optimizer, batch_idx: int) -> None:
 def backward(run: Run, loss: Tensor, *args: Any, **kwargs: Any) -> None:
     """Compute the gradients, scaled if the precision wants it, with the hooks around it."""
     outer, hooks = run.logged.fx, run.hooks
-    if run.module.automatic_optimization:
+    if run.automatic:
         run.logged.fx = "backward"
     if run.precision.scaler is not None:
         loss = run.precision.scaler.scale(loss)
@@ -198,7 +198,7 @@ def _before_update(run: Run, optimizer: Optimizer) -> None:
     """What happens between the gradients and the update."""
     if run.hooks.on_before_optimizer_step:
         run.hooks.on_before_optimizer_step(optimizer)
-    if run.module.automatic_optimization and (run.own_clipping or run.trainer.gradient_clip_val):
+    if run.automatic and (run.own_clipping or run.trainer.gradient_clip_val):
         clip(run, optimizer)
 
 
@@ -210,7 +210,7 @@ def _scaled_step(run: Run, optimizer: Optimizer, closure: Callable[[], Any] | No
         raise MisconfigurationException("AMP and the LBFGS optimizer are not compatible.")
     result = closure() if closure is not None else None
     # No loss in automatic optimization: there was no backward, so there is nothing to unscale or to apply.
-    skipped = result is None and run.module.automatic_optimization
+    skipped = result is None and run.automatic
     if not skipped and not getattr(optimizer, "_step_supports_amp_scaling", False):
         scaler.unscale_(optimizer)
     _before_update(run, optimizer)
