@@ -24,7 +24,9 @@ class Definition:
 
 @dataclass(frozen=True, eq=False)
 class Roles:
-    """Variables by role. An optimizer that the script's own class makes is in ``foreign`` too."""
+    """Variables by role. An optimizer that the script's own class makes is in ``foreign`` too; ``tensors`` are what an
+    optimizer is made from besides models: tensors as in ``SGD([w], lr)``, parts of models, lists of parameters.
+    """
 
     definitions: dict[Var, list[Definition]]
     optimizers: dict[Var, F.MakesOptimizer | None]
@@ -36,9 +38,15 @@ class Roles:
     namespaces: frozenset[Var]
     bars: frozenset[Var]
     foreign: frozenset[Var] = field(default=frozenset())
+    tensors: frozenset[Var] = field(default=frozenset())
+
+    @property
+    def trained(self) -> frozenset[Var]:
+        """Everything that a step of an optimizer or scheduler changes."""
+        return frozenset({*self.models, *self.optimizers, *self.schedulers, *self.tensors})
 
     def is_state_of_training(self, var: Var) -> bool:
-        return var in self.optimizers or var in self.schedulers or var in self.models
+        return var in self.trained
 
 
 def variable(expr: ast.expr, frame: Frame) -> Var | None:
@@ -160,11 +168,12 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
         if _takes_optimizer(defs.get(var, []), set(optimizers) | foreign):
             schedulers[var] = None
     optimizers |= dict.fromkeys(foreign, None)
+    models = _models(defs, optimizers)
     return Roles(
         definitions=defs,
         optimizers=optimizers,
         schedulers=schedulers,
-        models=_models(program, nest, defs, optimizers),
+        models=models,
         losses=frozenset(made_by(F.MakesLoss)),
         loaders={v: f for v, f in made_by(F.MakesLoader).items() if isinstance(f, F.MakesLoader)}
         | _returned_loaders(program, defs),
@@ -172,6 +181,7 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
         namespaces=frozenset(made_by(F.MakesNamespace)),
         bars=frozenset(made_by(F.Bar)),
         foreign=frozenset(foreign),
+        tensors=_tensors(program, defs, optimizers) - set(models),
     )
 
 
@@ -218,9 +228,7 @@ def _takes_optimizer(places: list[Definition], optimizers: set[Var]) -> bool:
     return False
 
 
-def _models(
-    program: Program, nest: Nest, defs: dict[Var, list[Definition]], optimizers: dict[Var, F.MakesOptimizer | None]
-) -> tuple[Var, ...]:
+def _models(defs: dict[Var, list[Definition]], optimizers: dict[Var, F.MakesOptimizer | None]) -> tuple[Var, ...]:
     """Variables whose ``parameters()`` reach an optimizer, in the order of their definitions."""
     found: dict[Var, None] = {}
     seen: set[Var] = set()
@@ -231,8 +239,8 @@ def _models(
             continue
         for node in ast.walk(place.value):
             match node:
-                case ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr="parameters" | "named_parameters")):
-                    var = variable(owner, place.frame)
+                case ast.Call(func=ast.Attribute(value=owner, attr="parameters" | "named_parameters")):
+                    var = _whole(owner, place.frame, defs)
                     if var is not None and var in defs:
                         found[var] = None
                 case ast.Name(id=name, ctx=ast.Load()):
@@ -242,6 +250,53 @@ def _models(
                         stack += [d for d in defs[var] if not isinstance(d.stmt, ast.For)]
     order = {v: min(d.stmt.lineno for d in defs[v]) for v in found}
     return tuple(sorted(found, key=order.__getitem__))
+
+
+def _whole(part: ast.expr, frame: Frame, defs: dict[Var, list[Definition]]) -> Var | None:
+    """The variable of the module that ``model.head`` or ``layers[0]`` is a part of, through a name for the part."""
+    while isinstance(part, (ast.Attribute, ast.Subscript)):
+        part = part.value
+    var = variable(part, frame)
+    places = defs.get(var, []) if var is not None else []
+    if len(places) == 1 and isinstance(places[0].value, (ast.Attribute, ast.Subscript)):
+        return _whole(places[0].value, places[0].frame, defs)
+    return var
+
+
+def _tensors(
+    program: Program, defs: dict[Var, list[Definition]], optimizers: dict[Var, F.MakesOptimizer | None]
+) -> frozenset[Var]:
+    """Variables through which what an optimizer updates may be reached."""
+    found: set[Var] = set()
+    stack: list[tuple[ast.expr, Frame]] = []
+    for var, made in optimizers.items():
+        given = [k.value for k in made.node.keywords if k.arg == "params"] + made.node.args[:1] if made else []
+        stack += [(one, place.frame) for place in defs.get(var, []) for one in given]
+    while stack:
+        expr, frame = stack.pop()
+        for name in _carriers(expr, frame, program):
+            reached = variable(name, frame)
+            places = defs.get(reached, []) if reached is not None else []
+            if reached is None or reached in found or all(isinstance(p.value, ast.Constant) for p in places):
+                continue
+            found.add(reached)
+            stack += [(p.value, p.frame) for p in places if p.value is not None]
+    return frozenset(found)
+
+
+def _carriers(expr: ast.expr, frame: Frame, program: Program) -> Iterator[ast.Name]:
+    """Names whose objects may be part of a value: not what a library's or the script's constructor is only told."""
+    stack: list[ast.AST] = [expr]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Name):
+            yield node
+        elif isinstance(node, ast.Call):
+            made = isinstance(node.func, ast.Name) and node.func.id in program.module.classes
+            if not made and not (program.canonical(node.func, frame) or "").startswith("torch."):
+                stack += [node.func, *node.args, *(k.value for k in node.keywords)]
+        else:
+            stack.extend(ast.iter_child_nodes(node))
 
 
 def _devices(program: Program, nest: Nest, defs: dict[Var, list[Definition]], made: frozenset[Var]) -> frozenset[Var]:
