@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass, field, replace
 
 from torchlift_convert import facts as F
+from torchlift_convert.closures import closure_regions
 from torchlift_convert.effects import Judge
 from torchlift_convert.evaluation import Evaluation
 from torchlift_convert.nest import Nest
@@ -44,7 +45,8 @@ class Cutter:
         body = self._without_noise(list(self.nest.body))
         batches = self.nest.batches
         header = header_of(batches, self.nest.batch_frame, self.program, self.roles) if batches else None
-        stepping = Stepping(self.program, self.nest, self.roles, self.judge, self.gone).cut(body, header)
+        steps = Stepping(self.program, self.nest, self.roles, self.judge, self.gone)
+        stepping = closure_regions(steps, body, header) or steps.cut(body, header)
         evaluation = Evaluation(self.program, self.nest, self.roles, self.judge, self.gone)
         validation = None if stepping.stops else evaluation.validation(before, after)
         items = dict(stepping.items)

@@ -22,6 +22,7 @@ from torchlift_convert.types import Optimization
 
 SIGNATURES: dict[Region, tuple[str, ...]] = {
     Region.EPOCH_START: (),
+    Region.BATCH_START: ("batch", "batch_idx"),
     Region.STEP: ("batch", "batch_idx"),
     Region.BEFORE_STEP: ("optimizer",),
     Region.BATCH_END: ("outputs", "batch", "batch_idx"),
@@ -162,7 +163,7 @@ class ModuleWriter:
         plan = self.plan
         gone = {s: True for i in plan.regions.of(region) for s in i.without}
         one_level = plan.nest.epochs is None or plan.nest.batches is None
-        in_batch = region in (Region.STEP, Region.BATCH_END)
+        in_batch = region in (Region.BATCH_START, Region.STEP, Region.BATCH_END)
         stop = STOP if one_level or not in_batch else ("self.trainer.train_dataloader.stopped = True", "return")
         header = {Region.STEP: plan.regions.batches, Region.VAL_STEP: plan.regions.validation}.get(region)
         return Edits(

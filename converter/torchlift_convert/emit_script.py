@@ -241,8 +241,10 @@ class ScriptWriter:
         out: list[tuple[ast.stmt, Statement]] = []
         last = self._anchor(plan.module.position)
         first = self._anchor(plan.data.position) if plan.data is not None else last
-        if not self._defines_between(first, last):
-            last = first
+        body = self._top_level()
+        earlier = min(first, last, key=body.index)
+        if not self._defines_between(earlier, max(first, last, key=body.index)):
+            first = last = earlier
         if plan.lazy or plan.regions.stops:
             out.append((first, _spaced(cst.parse_statement(BATCHES))))
         if plan.data is not None:
@@ -252,12 +254,10 @@ class ScriptWriter:
         return out
 
     def _defines_between(self, first: ast.stmt, last: ast.stmt) -> bool:
-        """Does the script define classes or functions between two of its statements, or stand they in another order?"""
+        """Does the script define classes or functions between two of its statements?"""
         body = self._top_level()
         between = body[body.index(first) : body.index(last)]
-        return any(isinstance(s, (ast.ClassDef, ast.FunctionDef)) for s in between) or body.index(last) < body.index(
-            first
-        )
+        return any(isinstance(s, (ast.ClassDef, ast.FunctionDef)) for s in between)
 
     def _top_level(self) -> list[ast.stmt]:
         return list(self.script.tree.body)

@@ -99,6 +99,8 @@ class Environment:
             return index
         if var in self.locals:
             return self.locals[var] if self.locals[var] != var.name else None
+        if plan.data is not None and var in plan.data.tensors and region in (Region.STEP, Region.BATCH_END):
+            return None  # a part of the batch
         if var in plan.roles.optimizers:
             return self._optimizer(var)
         if var in plan.roles.devices:
@@ -111,6 +113,7 @@ class Environment:
         """The counter of ``enumerate`` in the hook of that loop."""
         plan = self.plan
         headers: dict[Region, Header | None] = {
+            Region.BATCH_START: plan.regions.batches,
             Region.STEP: plan.regions.batches,
             Region.BATCH_END: plan.regions.batches,
             Region.VAL_STEP: plan.regions.validation,
@@ -239,7 +242,7 @@ class Environment:
         taken = {"self", "outputs"} if region is Region.BATCH_END else {"self"}
         if region is Region.BEFORE_STEP:
             taken.add("optimizer")
-        if region in (Region.STEP, Region.VAL_STEP, Region.BATCH_END):
+        if region in (Region.BATCH_START, Region.STEP, Region.VAL_STEP, Region.BATCH_END):
             taken.add("batch_idx")
         found: dict[Var, str] = {}
         for var in sorted(flow.may, key=lambda v: (v.frame is not self.plan.nest.home, v.name)):

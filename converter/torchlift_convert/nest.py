@@ -212,9 +212,10 @@ class Finder:
     def _lay_out(self, home: Frame, outer: Loop, path: tuple[Block, ...]) -> Nest:
         entries = self.flatten(home, outer.body)
         inner = [i for i, e in enumerate(entries) if isinstance(e, LoopEntry)]
-        two_levels = len(inner) == 1 and isinstance(outer, ast.For) and is_range(outer.iter)
+        beside = any(isinstance(e, Item) and not e.holes and self.reaches(e.stmt) for e in entries)  # trains there too
+        two_levels = len(inner) == 1 and isinstance(outer, ast.For) and is_range(outer.iter) and not beside
         if not two_levels or not isinstance(outer, ast.For):
-            return self._one_level(home, outer, path, entries)
+            return self._one_level(home, outer, path, entries, beside)
         entry = entries[inner[0]]
         assert isinstance(entry, LoopEntry)
         if not isinstance(entry.stmt, ast.For):
@@ -237,13 +238,15 @@ class Finder:
             followed=tuple(self.followed),
         )
 
-    def _one_level(self, home: Frame, outer: Loop, path: tuple[Block, ...], entries: list[Entry]) -> Nest:
+    def _one_level(
+        self, home: Frame, outer: Loop, path: tuple[Block, ...], entries: list[Entry], beside: bool
+    ) -> Nest:
         if not isinstance(outer, ast.For):
             raise Refuse("TL102", "The training loop is a while loop.", outer, "Write it as 'for step in range(...)'.")
         if outer.orelse:
             raise Refuse("TL105", "The loop has an else branch.", outer, "Put its statements after the loop.")
         stepping = is_range(outer.iter)
-        _refuse_inner_loops(entries, over_data_only=not stepping)
+        _refuse_inner_loops(entries, over_data_only=beside or not stepping)
         return Nest(
             home=home,
             path=path,

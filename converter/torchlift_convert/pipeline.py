@@ -98,7 +98,9 @@ def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
     writer = ScriptWriter(plan, origins, lightning, dataloader)
     module = writer.write()
     if dataloader == "DataLoader" and "DataLoader" not in plan.program.imports:
-        module = _import_dataloader(module)
+        module = _import_in_head(module, "from torch.utils.data import DataLoader")
+    if "torch.Generator(" in module.code and "torch" not in plan.program.imports:
+        module = _import_in_head(module, "import torch")
     module = with_import(module, lightning, target)
     module = without_unused_imports(module, script.tree)
     return render(module, writer.own), origins
@@ -113,11 +115,11 @@ def _dataloader(program: Program) -> str:
     return "torch.utils.data.DataLoader" if program.imports.get("torch") == "torch" else "DataLoader"
 
 
-def _import_dataloader(module: cst.Module) -> cst.Module:
+def _import_in_head(module: cst.Module, line: str) -> cst.Module:
     body = list(module.body)
     code = cst.Module([]).code_for_node
     at = next((n for n, s in enumerate(body) if code(s).lstrip().startswith(("import torch", "from torch"))), 0)
-    body.insert(at + 1, cst.parse_statement("from torch.utils.data import DataLoader"))
+    body.insert(at + 1, cst.parse_statement(line))
     return module.with_changes(body=body)
 
 

@@ -22,6 +22,7 @@ class Region(StrEnum):
     """A stretch of the nest, named after the hook that it becomes."""
 
     EPOCH_START = "on_train_epoch_start"
+    BATCH_START = "on_train_batch_start"
     STEP = "training_step"
     BEFORE_STEP = "on_before_optimizer_step"
     BATCH_END = "on_train_batch_end"

@@ -19,10 +19,11 @@ from torchlift_convert.roles import Roles
 
 # In the order in which an epoch runs them; each list of successors closes the loops.
 SUCCESSORS: dict[Region, tuple[Region | None, ...]] = {
-    Region.EPOCH_START: (Region.STEP,),
+    Region.EPOCH_START: (Region.BATCH_START,),
+    Region.BATCH_START: (Region.STEP,),
     Region.STEP: (Region.BEFORE_STEP,),
     Region.BEFORE_STEP: (Region.BATCH_END,),
-    Region.BATCH_END: (Region.STEP, Region.VAL_START),
+    Region.BATCH_END: (Region.BATCH_START, Region.VAL_START),
     Region.VAL_START: (Region.VAL_STEP, Region.VAL_END),
     Region.VAL_STEP: (Region.VAL_STEP, Region.VAL_END),
     Region.VAL_END: (Region.EPOCH_END,),
@@ -166,12 +167,15 @@ def pinned_variables(program: Program, nest: Nest, regions: Regions) -> frozense
     items = [i for r in Region for i in regions.of(r)]
     roots: list[tuple[Frame, ast.AST]] = [(i.frame, n) for i in items for n in nodes_of(i.shape)]
     roots += [(nest.home, n) for s in [*nest.pre, *nest.post] for n in nodes_of(s)]
+    carried = {n for i in items for n in ast.walk(i.stmt) if isinstance(n, ast.FunctionDef)}  # they go with the hook
     found: set[Var] = set()
     by_frame: dict[int, tuple[Frame, list[ast.AST]]] = {}
     for frame, node in roots:
         by_frame.setdefault(id(frame), (frame, []))[1].append(node)
     for frame, nodes in by_frame.values():
         for func, inner in reached_functions(program, frame, nodes).items():
+            if func in carried:
+                continue
             for node in own_nodes(func):
                 if isinstance(node, ast.Name) and not isinstance(func, ast.ClassDef):
                     if node.id not in inner.locals:

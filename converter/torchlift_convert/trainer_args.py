@@ -46,12 +46,21 @@ def epochs_of(nest: Nest, program: Program) -> Epochs:
     start, end = args
     if isinstance(start, ast.Constant) and isinstance(start.value, int):
         return Epochs(_minus(end, start.value), str(start.value), None if start.value == 0 else start)
-    return Epochs(f"max(0, {ast.unparse(end)} - {_bracketed(start)})", ast.unparse(start), start)
+    return Epochs(_difference(end, start), ast.unparse(start), start)
 
 
 def _named(call: ast.Call, *names: str) -> bool:
     func = call.func
     return (func.id if isinstance(func, ast.Name) else getattr(func, "attr", "")) in names
+
+
+def _difference(end: ast.expr, start: ast.expr) -> str:
+    """``end - start``; ``range(start, start + n)`` has ``n`` rounds. Below zero means for ever to a Trainer."""
+    if isinstance(end, ast.BinOp) and isinstance(end.op, ast.Add):
+        for one, other in ((end.left, end.right), (end.right, end.left)):
+            if ast.dump(one) == ast.dump(start):
+                return ast.unparse(other)
+    return f"max(0, {ast.unparse(end)} - {_bracketed(start)})"
 
 
 def _bracketed(expr: ast.expr) -> str:

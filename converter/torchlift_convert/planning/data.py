@@ -6,11 +6,13 @@ import ast
 from dataclasses import dataclass
 
 from torchlift_convert.data import DataSlicer, NotApart, Slice, loader_call
+from torchlift_convert.names import own_nodes
 from torchlift_convert.plan import DataPlan, Loader
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Item, Var
 from torchlift_convert.references import references
 from torchlift_convert.reserved import unique
+from torchlift_convert.storage import reached_functions
 
 
 @dataclass(eq=False)
@@ -156,17 +158,19 @@ class DataPlanner:
         return frozenset((cut.variables & outside) - called)
 
     def _data_name(self, setup: tuple[ast.stmt, ...], loaders: list[Loader]) -> str:
-        """Named after the dataset that it reads."""
-        for stmt in [*setup, *(one.stmt for one in loaders)]:
-            for node in ast.walk(stmt):
-                if isinstance(node, ast.Call):
-                    name = self.ctx.program.canonical(node.func, self.ctx.home) or ""
-                    if name.startswith("torchvision.datasets."):
-                        return name.rpartition(".")[2] + "DataModule"
-                    if name.startswith("sklearn.datasets.load_"):
-                        words = name.removeprefix("sklearn.datasets.load_").split("_")
-                        return "".join(w.capitalize() for w in words) + "DataModule"
-                    own = isinstance(node.func, ast.Name) and node.func.id in self.ctx.program.module.classes
-                    if own and isinstance(node.func, ast.Name):
-                        return (node.func.id.removesuffix("Dataset") or "Script") + "DataModule"
-        return "ScriptDataModule"
+        """Named after the dataset that it reads, in the script's own functions too."""
+        stmts = [*setup, *(one.stmt for one in loaders)]
+        nodes = [(n, self.ctx.home) for s in stmts for n in ast.walk(s)]
+        followed = reached_functions(self.ctx.program, self.ctx.home, [n for n, _ in nodes])
+        nodes += [(n, f) for func, f in followed.items() if not isinstance(func, ast.ClassDef) for n in own_nodes(func)]
+        for node, frame in nodes:
+            if isinstance(node, ast.Call):
+                name = self.ctx.program.canonical(node.func, frame) or ""
+                if name.startswith("torchvision.datasets."):
+                    return name.rpartition(".")[2] + "DataModule"
+                if name.startswith("sklearn.datasets.load_"):
+                    words = name.removeprefix("sklearn.datasets.load_").split("_")
+                    return "".join(w.capitalize() for w in words) + "DataModule"
+                if isinstance(node.func, ast.Name) and node.func.id in self.ctx.program.module.classes:
+                    return node.func.id.removesuffix("Dataset") + "DataModule"
+        return "DataModule"

@@ -31,7 +31,7 @@ class ParameterPlanner:
     ) -> tuple[tuple[Param, ...], tuple[Var, ...]]:
         """What the module's constructor takes, and which of it starts a variable of the loops."""
         wanted: dict[Reference, None] = {(v, None): None for v in passed}
-        moved_makes = {v for s in inside for v, _ in assigned(s, self.ctx.home)} | set(state)
+        moved_makes = {v for s in [*inside, *config] for v, _ in assigned(s, self.ctx.home)} | set(state)
         for stmt in [*inside, *config]:
             wanted |= references(without_moves(stmt, self.ctx.home, self.ctx.program), self.ctx.home, self.ctx.roles)
         first = set(wanted)
