@@ -56,8 +56,8 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
         self._automatic_optimization = True
         self._strict_loading: bool | None = None
         self._log_hyperparams = False
-        self._toggled: dict[nn.Parameter, bool] = {}
-        self._metric_names: dict[int, str] | None = None
+        self._toggled_requires_grad: dict[nn.Parameter, bool] = {}
+        self._logged_metric_names: dict[int, str] | None = None
 
     # -- what to override ---------------------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
                     parameter.requires_grad = False
         for parameter in _parameters(optimizer):
             parameter.requires_grad = before[parameter]
-        self._toggled = before
+        self._toggled_requires_grad = before
 
     def untoggle_optimizer(self, optimizer: Any) -> None:
         """Give the other optimizers' parameters back what :meth:`toggle_optimizer` took."""
@@ -188,9 +188,9 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
         for one in self.trainer.optimizers:
             if one is not own and one is not optimizer:
                 for parameter in _parameters(one):
-                    if parameter in self._toggled:
-                        parameter.requires_grad = self._toggled[parameter]
-        self._toggled = {}
+                    if parameter in self._toggled_requires_grad:
+                        parameter.requires_grad = self._toggled_requires_grad[parameter]
+        self._toggled_requires_grad = {}
 
     @contextmanager
     def toggled_optimizer(self, optimizer: Any) -> Iterator[None]:

@@ -21,7 +21,7 @@ class LoggingMethods:
     trainer: Any
     device: torch.device
     _trainer: "Trainer | None"
-    _metric_names: dict[int, str] | None
+    _logged_metric_names: dict[int, str] | None
     named_modules: Callable[..., Any]
 
     def log(
@@ -80,11 +80,11 @@ class LoggingMethods:
             # Detached before it is copied, so that no autograd node is made for the copy.
             value = value.detach().clone()
             if value.dim():
-                value = self._single_element(name, value)
+                value = _single_element(name, value)
         elif isinstance(value, numbers.Number):
             value = torch.tensor(value, device=self.device, dtype=default_dtype())
         else:
-            metric_attribute = self._attribute_of_metric(name, value, metric_attribute)
+            metric_attribute = _attribute_of_metric(self, name, value, metric_attribute)
         if logger and not trainer.loggers:
             warn_once(
                 f"You called `self.log({name!r}, ..., logger=True)` but have no logger configured. You can enable one"
@@ -138,34 +138,6 @@ class LoggingMethods:
                 rank_zero_only=rank_zero_only,
             )
 
-    def _single_element(self, name: str, value: Tensor) -> Tensor:
-        if value.numel() != 1:
-            raise ValueError(
-                f"`self.log({name}, {value})` was called, but the tensor must have a single element. You can try doing"
-                f" `self.log({name}, {value}.mean())`"
-            )
-        return value.squeeze()
-
-    def _attribute_of_metric(self, name: str, value: Any, given: str | None) -> str:
-        """The name under which this module holds a torchmetrics object."""
-        if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
-            raise ValueError(f"`self.log({name}, {value})` was called, but nested dictionaries cannot be logged")
-        if not (hasattr(value, "compute") and hasattr(value, "_forward_cache")):
-            raise ValueError(
-                f"`self.log({name}, {value})` was called, but `{type(value).__name__}` values cannot be logged"
-            )
-        if given is not None:
-            return given
-        if self._metric_names is None:
-            self._metric_names = {id(m): n for n, m in self.named_modules() if hasattr(m, "_forward_cache")}
-        if id(value) not in self._metric_names:
-            raise MisconfigurationException(
-                "Could not find the `LightningModule` attribute for the `torchmetrics.Metric` logged. You can fix this"
-                f" by calling `self.log({name}, ..., metric_attribute=name)` where `name` is one of"
-                f" {list(self._metric_names.values())}"
-            )
-        return self._metric_names[id(value)]
-
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print on the first process only, without tearing the progress bar."""
         if not self.trainer.is_global_zero:
@@ -175,3 +147,33 @@ class LoggingMethods:
             bar.print(*args, **kwargs)
         else:
             print(*args, **kwargs)
+
+
+def _single_element(name: str, value: Tensor) -> Tensor:
+    if value.numel() != 1:
+        raise ValueError(
+            f"`self.log({name}, {value})` was called, but the tensor must have a single element. You can try doing"
+            f" `self.log({name}, {value}.mean())`"
+        )
+    return value.squeeze()
+
+
+def _attribute_of_metric(module: Any, name: str, value: Any, given: str | None) -> str:
+    """The name under which this module holds a torchmetrics object."""
+    if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
+        raise ValueError(f"`self.log({name}, {value})` was called, but nested dictionaries cannot be logged")
+    if not (hasattr(value, "compute") and hasattr(value, "_forward_cache")):
+        raise ValueError(
+            f"`self.log({name}, {value})` was called, but `{type(value).__name__}` values cannot be logged"
+        )
+    if given is not None:
+        return given
+    if module._logged_metric_names is None:
+        module._logged_metric_names = {id(m): n for n, m in module.named_modules() if hasattr(m, "_forward_cache")}
+    if id(value) not in module._logged_metric_names:
+        raise MisconfigurationException(
+            "Could not find the `LightningModule` attribute for the `torchmetrics.Metric` logged. You can fix this"
+            f" by calling `self.log({name}, ..., metric_attribute=name)` where `name` is one of"
+            f" {list(module._logged_metric_names.values())}"
+        )
+    return module._logged_metric_names[id(value)]

@@ -38,7 +38,7 @@ class PlacedModule(nn.Module):
         """Whether the module is on a CUDA device."""
         return self.device.type == "cuda"
 
-    def _note(self, device: Any = None, dtype: Any = None) -> None:
+    def _note_placement(self, device: Any = None, dtype: Any = None) -> None:
         for module in self.modules():
             if isinstance(module, PlacedModule):
                 if device is not None:
@@ -48,31 +48,31 @@ class PlacedModule(nn.Module):
 
     def to(self, *args: Any, **kwargs: Any) -> "Self":
         device, dtype = torch._C._nn._parse_to(*args, **kwargs)[:2]
-        self._note(device, dtype)
+        self._note_placement(device, dtype)
         return super().to(*args, **kwargs)
 
     def cuda(self, device: Any = None) -> "Self":
         index = torch.cuda.current_device() if device is None else device
         target = torch.device("cuda", index) if isinstance(index, int) else torch.device(index)
-        self._note(device=target)
+        self._note_placement(device=target)
         return super().cuda(device=target)
 
     def cpu(self) -> "Self":
-        self._note(device=torch.device("cpu"))
+        self._note_placement(device=torch.device("cpu"))
         return super().cpu()
 
     def type(self, dst_type: Any) -> "Self":
-        self._note(dtype=dst_type)
+        self._note_placement(dtype=dst_type)
         return super().type(dst_type=dst_type)
 
     def float(self) -> "Self":
-        self._note(dtype=torch.float32)
+        self._note_placement(dtype=torch.float32)
         return super().float()
 
     def double(self) -> "Self":
-        self._note(dtype=torch.float64)
+        self._note_placement(dtype=torch.float64)
         return super().double()
 
     def half(self) -> "Self":
-        self._note(dtype=torch.float16)
+        self._note_placement(dtype=torch.float16)
         return super().half()

@@ -102,7 +102,7 @@ def close_run(run: Run) -> None:
     call_callbacks(trainer, "teardown", stage=fn)
     call_module(trainer, "teardown", stage=fn)
     trainer._logged.fx = None
-    run.module._metric_names = None
+    run.module._logged_metric_names = None
     for logger in trainer.loggers:
         logger.finalize("success")
     trainer.state.status = TrainerStatus.FINISHED

@@ -646,3 +646,54 @@ def test_what_loggers_get(differential: Any, lab: Any) -> None:
         return module, trainer, None
 
     assert len(differential.same(experiment).events) > 20
+
+
+@pytest.mark.parametrize("observing", [True, False], ids=["observed", "unobserved"])
+def test_torchmetrics_objects(differential: Any, lab: Any, observing: bool) -> None:
+    """Logged as they are: the step's value, the epoch's own reduction, and the reset between epochs."""
+    torchmetrics = pytest.importorskip("torchmetrics")
+
+    def experiment(L: Any, observed: Any) -> Any:
+        class Measured(lab.classifier(L)):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.mean, self.largest = torchmetrics.MeanMetric(), torchmetrics.MaxMetric()
+                self.both = torchmetrics.MetricCollection([torchmetrics.MeanMetric(), torchmetrics.SumMetric()])
+
+            def training_step(self, batch: Any, batch_idx: int) -> Any:
+                loss = self.loss(batch)
+                self.mean(loss)
+                self.log("mean", self.mean, on_step=True, on_epoch=True, prog_bar=True)
+                self.largest.update(loss)
+                self.log("largest", self.largest, on_step=False, on_epoch=True)
+                return loss
+
+            def validation_step(self, batch: Any, batch_idx: int) -> Any:
+                self.both.update(self.loss(batch))
+                self.log_dict(self.both)
+
+        module = Measured()
+        callbacks = [lab.recording_callback(L, observed, metrics=True)] if observing else []
+        trainer = L.Trainer(**lab.QUIET, max_epochs=3, callbacks=callbacks)
+        trainer.fit(module, lab.loader(), lab.loader(10, shuffle=False))
+        return module, trainer, None
+
+    differential.same(experiment)
+
+
+def test_a_metric_that_the_module_does_not_hold(differential: Any, lab: Any) -> None:
+    torchmetrics = pytest.importorskip("torchmetrics")
+
+    def training_step(self: Any, batch: Any, batch_idx: int) -> Any:
+        metric = torchmetrics.MeanMetric()
+        metric.update(1.0)
+        self.log("mean", metric, on_epoch=True)
+        return self.loss(batch)
+
+    def experiment(L: Any, observed: Any) -> Any:
+        module, trainer = lab.classifier(L, training_step=training_step)(), L.Trainer(**lab.QUIET, max_epochs=1)
+        with pytest.raises(Exception, match="attribute") as raised:
+            trainer.fit(module, lab.loader())
+        return module, trainer, type(raised.value).__name__
+
+    differential.same(experiment)
