@@ -10,11 +10,11 @@ import libcst as cst
 from torchlift_convert.blocks import Block, Statement
 from torchlift_convert.emit_data import DataWriter
 from torchlift_convert.emit_module import ModuleWriter
-from torchlift_convert.environment import Environment, Place
+from torchlift_convert.environment import Environment, Place, epoch_variables
 from torchlift_convert.plan import Param, Plan
 from torchlift_convert.program import Item, Var
 from torchlift_convert.regions import Region
-from torchlift_convert.render import statements_of
+from torchlift_convert.render import statements_of, used_names
 from torchlift_convert.rewrite import Edits, Origins, source_of
 from torchlift_convert.syntax import Script
 
@@ -46,6 +46,7 @@ class ScriptWriter:
         self.home = plan.nest.home
         self.pre = plan.nest.pre
         self.written: dict[ast.stmt, list[Statement]] = {}  # what stands where a statement stood
+        self.used: set[str] = set()  # names that the output mentions
         self.own = {id(n) for n in statements_of(self.script.module.body)}  # the user's own lines: not to be formatted
 
     def write(self) -> cst.Module:
@@ -58,12 +59,18 @@ class ScriptWriter:
         for stmt in self._top_level():
             body += [made for anchor, made in classes if stmt is anchor]
             if stmt in own:
+                body += [n for n in self._carried_top(stmt) if not self._defines(n, stmt)]
                 functions.append((len(body), stmt))
             else:
                 body += self._carried_top(stmt)
-        for place, stmt in reversed(self._still_called(body, functions)):
-            body[place:place] = self._carried_top(stmt)
+        self.used = used_names(ast.parse(cst.Module(body).code))
+        for place, stmt in reversed(self._still_called(functions)):
+            body[place:place] = [n for n in self._carried_top(stmt) if self._defines(n, stmt)]
         return self.script.module.with_changes(body=body)
+
+    def _defines(self, node: Statement, stmt: ast.stmt) -> bool:
+        """Is this the function itself, and not what was written in front of it?"""
+        return isinstance(node, cst.FunctionDef) and self.origins.stmt_of.get(id(node), stmt) is stmt
 
     # -- what stands where ----------
 
@@ -128,6 +135,12 @@ class ScriptWriter:
             self.origins.record(node, stmt)
             block.add(node)  # type: ignore[arg-type]
             return
+        if self._untouched(stmt, env):
+            node = self.script.line.get(stmt, self.script.node[stmt])
+            self.origins.record(node, stmt)
+            self.origins.place(stmt, "kept")
+            block.add(node)  # type: ignore[arg-type]
+            return
         kept = Block(self.script, self.origins, "kept")
         kept.carry(Item(stmt, self.home), env, Edits())
         node = self.script.line.get(stmt, self.script.node[stmt])
@@ -139,6 +152,14 @@ class ScriptWriter:
         for made in kept.body:
             block.add(made)
         block.waiting += kept.waiting
+
+    def _untouched(self, stmt: ast.stmt, env: Environment) -> bool:
+        """Does every name of the statement mean in the output what it meant in the script?"""
+        line = self.script.line.get(stmt)
+        if line is not None and len(line.body) > 1:
+            return False
+        names = {n.id for n in ast.walk(stmt) if isinstance(n, ast.Name)}
+        return all(env.name(self.home, n) is None for n in names)
 
     # -- making and running ----------
 
@@ -158,7 +179,20 @@ class ScriptWriter:
         return lines + [self._alias(v) for v in plan.alias_before]
 
     def _alias(self, var: Var) -> str:
-        return f"{var.name} = {self.plan.module.instance}.{self.plan.names[var]}"
+        return f"{var.name} = {self._held(var)}"
+
+    def _held(self, var: Var) -> str:
+        """Where a variable of the script lives once the Trainer has run."""
+        plan = self.plan
+        if var in epoch_variables(plan):
+            return _plus(f"{plan.trainer}.current_epoch", plan.epoch_start or "0", -1)
+        if not plan.module.early_optimizers:
+            if var in plan.roles.optimizers:
+                return f"{plan.trainer}.optimizers[{list(plan.roles.optimizers).index(var)}]"
+            stepped = [v for v in plan.roles.schedulers if v in plan.regions.stepped_by_trainer]
+            if var in stepped:
+                return f"{plan.trainer}.lr_scheduler_configs[{stepped.index(var)}].scheduler"
+        return f"{plan.module.instance}.{plan.names[var]}"
 
     def _argument(self, param: Param) -> str:
         return param.var.name + (f".{param.attr}" if param.attr else "")
@@ -303,16 +337,15 @@ class ScriptWriter:
             if isinstance(s, ast.FunctionDef) and s.name in names and s is not self.home.scope
         }
 
-    def _still_called(self, body: list[Statement], functions: list[tuple[int, ast.stmt]]) -> list[tuple[int, ast.stmt]]:
+    def _still_called(self, functions: list[tuple[int, ast.stmt]]) -> list[tuple[int, ast.stmt]]:
         """The followed functions that the rest of the script, or one of them that stays, still mentions."""
-        used = _names_in(cst.Module(body).code) if functions else set()
         kept: list[tuple[int, ast.stmt]] = []
         for _ in functions:
             for place, stmt in functions:
                 assert isinstance(stmt, ast.FunctionDef)
-                if stmt.name in used and (place, stmt) not in kept:
+                if stmt.name in self.used and (place, stmt) not in kept:
                     kept.append((place, stmt))
-                    used |= {n.id for n in ast.walk(stmt) if isinstance(n, ast.Name)}
+                    self.used |= used_names(stmt)
         return sorted(kept, key=lambda pair: pair[0])
 
 
@@ -342,6 +375,14 @@ class _Replace(cst.CSTTransformer):
         return cst.FlattenSentinel(nodes) if nodes else cst.RemoveFromParent()
 
 
+def _plus(text: str, start: str, number: int) -> str:
+    """``text + start + number``, folded where it can be."""
+    if not start.lstrip("-").isdigit():
+        return f"{text} + {start} {'-' if number < 0 else '+'} {abs(number)}"
+    total = int(start) + number
+    return text if total == 0 else f"{text} {'-' if total < 0 else '+'} {abs(total)}"
+
+
 def _leads_blank(script: Script, stmt: ast.stmt) -> bool:
     """Does a blank line stand above the statement?"""
     line = script.line.get(stmt)
@@ -365,7 +406,3 @@ def _spaced(node: cst.CSTNode) -> Statement:
     assert isinstance(node, cst.BaseCompoundStatement)
     blank = cst.EmptyLine(indent=False)
     return node.with_changes(leading_lines=[blank, blank])
-
-
-def _names_in(code: str) -> set[str]:
-    return {n.id for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)}

@@ -99,10 +99,10 @@ def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
     module = writer.write()
     if dataloader == "DataLoader" and "DataLoader" not in plan.program.imports:
         module = _import_in_head(module, "from torch.utils.data import DataLoader")
-    if "torch.Generator(" in module.code and "torch" not in plan.program.imports:
+    if "torch" in writer.used and "torch" not in plan.program.imports:
         module = _import_in_head(module, "import torch")
     module = with_import(module, lightning, target)
-    module = without_unused_imports(module, script.tree)
+    module = without_unused_imports(module, script.tree, writer.used)
     return render(module, writer.own), origins
 
 

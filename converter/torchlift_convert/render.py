@@ -68,10 +68,9 @@ def _is_docstring(stmt: cst.CSTNode) -> bool:
     return isinstance(stmt, cst.SimpleStatementLine) and isinstance(stmt.body[0], cst.Expr)
 
 
-def without_unused_imports(module: cst.Module, before: ast.Module) -> cst.Module:
+def without_unused_imports(module: cst.Module, before: ast.Module, used_now: set[str]) -> cst.Module:
     """Drop names that the script imported and used, and that nothing uses any more."""
-    used_before, used_now = _used(before), _used(ast.parse(module.code))
-    lost = used_before - used_now
+    lost = used_names(before) - used_now
     if not lost:
         return module
     body: list[cst.BaseStatement] = []
@@ -88,7 +87,8 @@ def without_unused_imports(module: cst.Module, before: ast.Module) -> cst.Module
     return module.with_changes(body=body)
 
 
-def _used(tree: ast.Module) -> set[str]:
+def used_names(tree: ast.AST) -> set[str]:
+    """Names that code mentions, in strings of their own too: ``__all__``, annotations, lookups by name."""
     names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
     exported = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     return names | {e for e in exported if e.isidentifier()}
@@ -135,7 +135,7 @@ def render(module: cst.Module, original: set[int]) -> Rendered:
     nodes = statements_of(module.body)
     stmts = list(walk_statements(tree.body))
     ranges = _generated_lines(nodes, stmts, original)
-    formatted = _black(text, ranges) if ranges else text
+    formatted = _formatted(text, tree, ranges)
     final = ast.parse(formatted)
     spans: dict[int, Span] = {}
     for node, stmt in zip(nodes, walk_statements(final.body), strict=True):
@@ -152,6 +152,20 @@ def _generated_lines(nodes: list[cst.CSTNode], stmts: list[ast.stmt], original: 
             last = stmt.body[0].lineno - 1 if inner and stmt.body[0].lineno > span.first else span.last  # type: ignore[attr-defined]
             out.append((span.first, last if inner else span.last))
     return out
+
+
+def _formatted(text: str, tree: ast.Module, ranges: list[tuple[int, int]]) -> str:
+    """The text with the generated lines formatted, one top-level statement at a time: black costs by what it is given."""
+    lines = text.splitlines(keepends=True)
+    above = len(lines) + 1
+    for stmt in reversed(tree.body):
+        span = span_of(stmt)
+        mine = [(a - span.first + 1, b - span.first + 1) for a, b in ranges if span.first <= a and b <= span.last]
+        if mine and span.last < above:
+            chunk = "".join(lines[span.first - 1 : span.last])
+            lines[span.first - 1 : span.last] = [_black(chunk, mine)]
+            above = span.first
+    return "".join(lines)
 
 
 def _black(text: str, ranges: list[tuple[int, int]]) -> str:

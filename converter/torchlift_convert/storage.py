@@ -44,7 +44,8 @@ class Storage:
     saved: dict[Region, tuple[Var, ...]]
     pinned: frozenset[Var]
     bound: frozenset[Var]  # every variable that some region binds
-    read_after: frozenset[Var]  # bound in the nest, read after it
+    needed_after: frozenset[Var]  # read after the nest before anything there binds it
+    read_after: frozenset[Var]  # bound in a region, read after the nest
     entering: frozenset[Var]  # bound in the nest, but read in it before that: the value from before the loops is needed
 
 
@@ -110,6 +111,7 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
         saved=saved,
         pinned=pinned & bound,
         bound=bound,
+        needed_after=after,
         read_after=bound & after,
         entering=bound & live_in[Region.EPOCH_START],
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
+from torchlift_convert.names import access
 from torchlift_convert.nest import nodes_of
 from torchlift_convert.plan import DataPlan, Kind, ModulePlan, Param, Plan
 from torchlift_convert.planning.context import Context
@@ -115,8 +116,10 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
     early = (*ctx.roles.optimizers, *ctx.roles.schedulers) if draft.early else ()
     movable = [*draft.models, *draft.losses, *early]
     alias_before = tuple(v for v in movable if v in ctx.pinned or any(v in ctx.judge.reads(i) for i in before))
-    candidates = [v for v in [*movable, *draft.passed] if v not in alias_before]
+    held = [*movable, *draft.passed, *ctx.roles.optimizers, *ctx.roles.schedulers]
+    candidates = [v for v in dict.fromkeys(held) if v not in alias_before]
     alias_after = tuple(v for v in candidates if any(v in ctx.judge.reads(i) for i in after))
+    alias_after += tuple(v for v in ctx.epoch_variable() if v in ctx.storage.needed_after)
     accelerator, device_gone = accelerator_of(
         ctx.program, ctx.nest, ctx.roles, [*before, *after, *ctx.hooks], ctx.judge
     )
@@ -143,7 +146,7 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
             late=late,
             early_optimizers=draft.early,
         ),
-        data=draft.data,
+        data=draft.data and replace(draft.data, instance=_data_name([*before, *after])),
         config=draft.config,
         trainer=unique("trainer", scripts),
         accelerator=accelerator,
@@ -161,6 +164,13 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
 def script_names(ctx: Context) -> set[str]:
     """Every name that the script uses."""
     return {n.id for n in ast.walk(ctx.program.script.tree) if isinstance(n, ast.Name)}
+
+
+def _data_name(kept: list[Item]) -> str:
+    """``data`` when no statement that stays uses that name."""
+    names = [access(i.stmt) for i in kept]
+    used = frozenset[str]().union(*(n.reads | n.binds for n in names))
+    return "data" if "data" not in used else unique("datamodule", used)
 
 
 def _attribute_names(ctx: Context, draft: Draft) -> dict[Var, str]:
