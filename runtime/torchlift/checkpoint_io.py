@@ -5,7 +5,6 @@ import io
 import os
 import pickle
 import re
-import secrets
 import shutil
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +27,7 @@ def save(checkpoint: dict[str, Any], path: str | Path) -> None:
         return _save_to_url(checkpoint, str(path))
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    part = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     try:
         with open(part, "xb") as file:
             torch.save(checkpoint, file)
