@@ -8,7 +8,7 @@ import libcst as cst
 
 from torchlift_convert import facts as F
 from torchlift_convert.blocks import Block, Statement, class_, function
-from torchlift_convert.environment import Environment, Place, loss_stays, returned_loss
+from torchlift_convert.environment import Environment, Place, batch_number, loss_stays, returned_loss
 from torchlift_convert.logging_calls import metrics_of, step_metrics
 from torchlift_convert.plan import Kind, Plan
 from torchlift_convert.program import Frame, Item, Var
@@ -147,6 +147,8 @@ class ModuleWriter:
             block.line(f"{names} = self.optimizers()")
         metrics = metrics_of(plan, region, env)
         leaving = next((n for n, i in enumerate(items) if _exits(i)), len(items))
+        if leaving < len(items):
+            self._save(block, region, env)
         for n, item in enumerate(items):
             if n == leaving:
                 self._log(block, metrics)
@@ -187,6 +189,10 @@ class ModuleWriter:
             target = self._target(header, env)
             if target != "batch" and self._uses(region, header):
                 block.line(f"{target} = batch")
+            index = header.frame.resolve(header.index) if header.index is not None else None
+            if index in plan.storage.replaced[region] | plan.storage.pinned:
+                assert index is not None
+                block.line(f"{env.text(index) or index.name} = {batch_number(header)}")
         elif plan.data is not None and plan.data.tensors and region in (Region.STEP, Region.BATCH_END):
             used = {v for v, _ in item_references(plan.regions.of(region), plan.roles)}
             if used & set(plan.data.tensors):

@@ -10,13 +10,15 @@ import libcst as cst
 from torchlift_convert.blocks import Block, Statement
 from torchlift_convert.emit_data import DataWriter
 from torchlift_convert.emit_module import ModuleWriter
+from torchlift_convert.emit_trainer import TrainerWriter, alias
 from torchlift_convert.environment import Environment, Place, epoch_variables
 from torchlift_convert.plan import Param, Plan
 from torchlift_convert.program import Item, Var
 from torchlift_convert.regions import Region
 from torchlift_convert.render import statements_of, used_names
-from torchlift_convert.rewrite import Edits, Origins, source_of
-from torchlift_convert.syntax import Script
+from torchlift_convert.rewrite import Edits, Origins
+from torchlift_convert.splice import Splice
+from torchlift_convert.syntax import Script, blocks_of, walk_statements
 
 BATCHES = '''class Batches:
     """The batches of a loader. Its iterator is made at the first batch, and it ends early when told to stop."""
@@ -66,7 +68,21 @@ class ScriptWriter:
         self.used = used_names(ast.parse(cst.Module(body).code))
         for place, stmt in reversed(self._still_called(functions)):
             body[place:place] = [n for n in self._carried_top(stmt) if self._defines(n, stmt)]
-        return self.script.module.with_changes(body=body)
+        return self.script.module.with_changes(body=self._spread(body, [made for _, made in classes]))
+
+    def _spread(self, body: list[Statement], classes: list[Statement]) -> list[Statement]:
+        """Two blank lines behind each generated class."""
+        out: list[Statement] = []
+        for node in body:
+            if out and any(out[-1] is made for made in classes) and not any(node is made for made in classes):
+                lead = list(node.leading_lines)
+                blank = next((n for n, line in enumerate(lead) if line.comment is not None), len(lead))
+                changed = node.with_changes(leading_lines=[cst.EmptyLine(indent=False)] * 2 + lead[blank:])
+                self.origins.relabel(node, changed)
+                self.own |= {id(changed)} if id(node) in self.own else set()
+                node = changed
+            out.append(node)
+        return out
 
     def _defines(self, node: Statement, stmt: ast.stmt) -> bool:
         """Is this the function itself, and not what was written in front of it?"""
@@ -176,7 +192,7 @@ class ScriptWriter:
         made = plan.module
         arguments = ", ".join(self._given(p, env) for p in made.params)
         lines = [f"{made.instance} = {made.name}({arguments})"]
-        return lines + [self._alias(v) for v in plan.alias_before]
+        return lines + [alias(plan, v) for v in plan.alias_before]
 
     def _alias(self, var: Var) -> str:
         return f"{var.name} = {self._held(var)}"
@@ -204,68 +220,11 @@ class ScriptWriter:
 
     def _run(self, block: Block, env: Environment) -> None:
         """The Trainer in place of the loop."""
-        plan = self.plan
-        block.drop_header(plan.nest.outer)
-        for param, name in plan.module.late.items():
-            block.line(f"{plan.module.instance}.{name} = {self._given(param, env)}")
-        block.line(f"{plan.trainer} = {self.lightning}.Trainer({', '.join(self._trainer_arguments(env))})")
-        block.line(f"{plan.trainer}.fit({plan.module.instance}, {self._data_argument(env)})")
-        if plan.accelerator != '"cpu"':
-            self._back_to_device(block)
-        for var in plan.alias_after:
-            block.line(self._alias(var))
-        for var in plan.eval_after:
-            block.line(f"{self._after_name(var)}.eval()")
-
-    def _after_name(self, var: Var) -> str:
-        plan = self.plan
-        return (
-            var.name if var in (*plan.alias_before, *plan.alias_after) else f"{plan.module.instance}.{plan.names[var]}"
-        )
-
-    def _back_to_device(self, block: Block) -> None:
-        """After fit the Trainer has moved the module to the CPU; code that computes wants it back."""
-        plan = self.plan
-        aliased = {*plan.alias_before, *plan.alias_after} & {*plan.module.modules}
-        if not aliased:
-            return
-        devices = [v for v in plan.roles.devices if v.frame in (self.home, plan.program.module)]
-        kept = [d.stmt for v in devices for d in plan.roles.definitions.get(v, [])]
-        if devices and not any(s in plan.dropped for s in kept):
-            block.line(f"{plan.module.instance}.to({devices[0].name})  # the Trainer has moved it to the CPU")
-        elif plan.accelerator.startswith('"gpu" if '):
-            condition = plan.accelerator.removeprefix('"gpu" if ').removesuffix(' else "cpu"')
-            block.line(
-                f'{plan.module.instance}.to("cuda" if {condition} else "cpu")  # the Trainer has moved it to the CPU'
-            )
-
-    def _trainer_arguments(self, env: Environment) -> list[str]:
-        plan = self.plan
-        out = [f"max_epochs={plan.max_epochs}", f"accelerator={plan.accelerator}", "devices=1"]
-        if plan.regions.clip is not None:
-            clip = plan.regions.clip[0]
-            out.append(f"gradient_clip_val={ast.unparse(clip.limit)}")
-            if clip.algorithm != "norm":
-                out.append(f'gradient_clip_algorithm="{clip.algorithm}"')
-        if plan.regions.limit_one is not None:
-            condition = source_of(*plan.regions.limit_one, env)
-            out.append(f"limit_train_batches=1 if {condition} else 1.0")
-        if plan.regions.validation is not None:
-            out.append("num_sanity_val_steps=0")
-        return [*out, "enable_checkpointing=False", "logger=False"]
-
-    def _data_argument(self, env: Environment) -> str:
-        plan = self.plan
-        if plan.data is not None:
-            return f"datamodule={plan.data.instance}"
-        header = plan.regions.batches
-        assert header is not None
-        iterable = source_of(header.iterable, header.source, env)
-        if plan.index_loader:
-            iterable = f"{self.dataloader}({iterable}, batch_size=None, generator=torch.Generator())"
-        train = f"Batches({iterable})" if plan.lazy or plan.regions.stops else iterable
-        validation = plan.regions.validation
-        return train if validation is None else f"{train}, {source_of(validation.iterable, validation.source, env)}"
+        block.drop_header(self.plan.nest.outer)
+        for param, name in self.plan.module.late.items():
+            block.line(f"{self.plan.module.instance}.{name} = {self._given(param, env)}")
+        for text in TrainerWriter(self.plan, self.lightning, self.dataloader, env).lines():
+            block.line(text)
 
     # -- the module's body ----------
 
@@ -320,7 +279,7 @@ class ScriptWriter:
             return [node]
         for inside in [stmt, *_within(stmt)]:
             self.origins.record(self.script.line.get(inside, self.script.node[inside]), inside)
-        made = node.visit(_Replace(self))
+        made = node.visit(Splice(self.script, self.written, self.origins, self.own))
         assert isinstance(made, (cst.SimpleStatementLine, cst.BaseCompoundStatement))
         return [made]
 
@@ -349,32 +308,6 @@ class ScriptWriter:
         return sorted(kept, key=lambda pair: pair[0])
 
 
-class _Replace(cst.CSTTransformer):
-    """Puts what was written for statements into the compound statements around them."""
-
-    def __init__(self, writer: ScriptWriter) -> None:
-        super().__init__()
-        self.writer = writer
-        script = writer.script
-        self.by_id: dict[int, list[ast.stmt]] = {}
-        for stmt in writer.written:
-            line = script.line.get(stmt)
-            self.by_id.setdefault(id(line if line is not None else script.node[stmt]), []).append(stmt)
-
-    def on_visit(self, node: cst.CSTNode) -> bool:
-        return id(node) not in self.by_id
-
-    def on_leave(self, original: cst.CSTNode, updated: cst.CSTNode) -> object:  # type: ignore[override]
-        stmts = self.by_id.get(id(original))
-        if stmts is None:
-            self.writer.origins.relabel(original, updated)
-            if id(original) in self.writer.own:
-                self.writer.own.add(id(updated))
-            return updated
-        nodes = [n for s in stmts for n in self.writer.written[s]]
-        return cst.FlattenSentinel(nodes) if nodes else cst.RemoveFromParent()
-
-
 def _plus(text: str, start: str, number: int) -> str:
     """``text + start + number``, folded where it can be."""
     if not start.lstrip("-").isdigit():
@@ -397,8 +330,6 @@ def _same_text(made: Sequence[cst.CSTNode], node: cst.CSTNode) -> bool:
 
 
 def _within(stmt: ast.stmt) -> list[ast.stmt]:
-    from torchlift_convert.syntax import blocks_of, walk_statements
-
     return [s for b in blocks_of(stmt) for s in walk_statements(b)]
 
 

@@ -121,7 +121,9 @@ class Environment:
         header = headers.get(self.region) if self.region else None
         if header is None or header.index is None or header.frame.resolve(header.index) != var:
             return None
-        return "batch_idx" if header.start == 0 else f"(batch_idx + {header.start})"
+        if var in plan.storage.pinned:
+            return None
+        return batch_number(header) if header.start == 0 else f"({batch_number(header)})"
 
     def _optimizer(self, var: Var) -> str | None:
         plan = self.plan
@@ -251,6 +253,11 @@ class Environment:
             found[var] = unique(var.name, taken, prefer=var.frame.name if var.frame else "")
             taken.add(found[var])
         return found
+
+
+def batch_number(header: Header) -> str:
+    """What ``enumerate`` counts, in a hook of its loop."""
+    return "batch_idx" if header.start == 0 else f"batch_idx + {header.start}"
 
 
 def epoch_variables(plan: Plan) -> set[Var]:

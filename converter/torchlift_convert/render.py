@@ -155,7 +155,7 @@ def _generated_lines(nodes: list[cst.CSTNode], stmts: list[ast.stmt], original: 
 
 
 def _formatted(text: str, tree: ast.Module, ranges: list[tuple[int, int]]) -> str:
-    """The text with the generated lines formatted, one top-level statement at a time: black costs by what it is given."""
+    """The text with the generated lines formatted, one top-level statement at a time: black costs by its input."""
     lines = text.splitlines(keepends=True)
     above = len(lines) + 1
     for stmt in reversed(tree.body):

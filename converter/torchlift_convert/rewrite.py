@@ -209,10 +209,17 @@ def rewrite_expression(expr: ast.expr, frame: Frame, env: Environment, edits: Ed
     """An expression of the script in the names of a place."""
     text = ast.get_source_segment(env.plan.program.script.text, expr) if hasattr(expr, "lineno") else None
     source = f"({text})" if text is not None and "\n" in text else text or ast.unparse(expr)
-    node = cst.parse_expression(source)
-    item = Item(ast.copy_location(ast.Expr(expr), expr), frame)
-    rewriter = Rewriter(env.plan.program.script, env, item, edits, Origins())
-    result = node.visit(rewriter)
+    return _rewritten(source, frame, env, edits)
+
+
+def rewrite_text(text: str, frame: Frame, env: Environment) -> str:
+    """An expression that stands nowhere in the script, in the names of a place."""
+    return cst.Module([]).code_for_node(_rewritten(text, frame, env, Edits()))
+
+
+def _rewritten(source: str, frame: Frame, env: Environment, edits: Edits) -> cst.BaseExpression:
+    item = Item(ast.Expr(ast.Constant(None)), frame)
+    result = cst.parse_expression(source).visit(Rewriter(env.plan.program.script, env, item, edits, Origins()))
     assert isinstance(result, cst.BaseExpression)
     return result
 

@@ -60,6 +60,7 @@ def loop_variables(header: Header | None) -> frozenset[Var]:
 def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: Judge) -> Storage:
     """Decide the storage of every variable of the nest."""
     flows = {r: _flow(regions, r) for r in Region}
+    rebound = {r: f.may for r, f in flows.items()}
     heads = {Region.STEP: loop_variables(regions.batches), Region.VAL_STEP: loop_variables(regions.validation)}
     for region, names in heads.items():
         flows[region] = VarFlow(frozenset(), names, names).then(flows[region])
@@ -95,7 +96,8 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
                 whole.add(var)
             elif var in flow.may & out:
                 batch = region in (Region.STEP, Region.VAL_STEP)
-                if var in flow.must and batch and (not early[region] or var in loop_bound):
+                kept = not early[region] or var in loop_bound - rebound[region]  # known before the hook is left
+                if var in flow.must and batch and kept:
                     keep.append(var)
                 else:
                     whole.add(var)

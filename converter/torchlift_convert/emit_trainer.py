@@ -1,0 +1,87 @@
+"""The lines that stand in place of the loop: the Trainer, its fit, and what the script's own code finds after it."""
+
+from __future__ import annotations
+
+import ast
+
+from torchlift_convert.environment import Environment
+from torchlift_convert.plan import Plan
+from torchlift_convert.program import Var
+from torchlift_convert.rewrite import rewrite_text, source_of
+
+MOVED_BACK = "the Trainer has moved it to the CPU"
+
+
+def alias(plan: Plan, var: Var) -> str:
+    """The script's name for something that is an attribute of the module now."""
+    return f"{var.name} = {plan.module.instance}.{plan.names[var]}"
+
+
+class TrainerWriter:
+    """Writes the Trainer of one script."""
+
+    def __init__(self, plan: Plan, lightning: str, dataloader: str, env: Environment) -> None:
+        self.plan, self.lightning, self.dataloader, self.env = plan, lightning, dataloader, env
+
+    def lines(self) -> list[str]:
+        """Statements, in order."""
+        plan = self.plan
+        out = [
+            f"{plan.trainer} = {self.lightning}.Trainer({', '.join(self._arguments())})",
+            f"{plan.trainer}.fit({plan.module.instance}, {self._data()})",
+        ]
+        if plan.accelerator != '"cpu"':
+            out += self._back_to_device()
+        out += [alias(plan, v) for v in plan.alias_after]
+        return out + [f"{self._name_after(v)}.eval()" for v in plan.eval_after]
+
+    def _name_after(self, var: Var) -> str:
+        plan = self.plan
+        if var in (*plan.alias_before, *plan.alias_after):
+            return var.name
+        return f"{plan.module.instance}.{plan.names[var]}"
+
+    def _back_to_device(self) -> list[str]:
+        """After fit the Trainer has moved the module to the CPU; code that computes wants it back."""
+        plan = self.plan
+        if not {*plan.alias_before, *plan.alias_after} & {*plan.module.modules}:
+            return []
+        devices = [v for v in plan.roles.devices if v.frame in (plan.nest.home, plan.program.module)]
+        made = [d.stmt for v in devices for d in plan.roles.definitions.get(v, [])]
+        if devices and not any(s in plan.dropped for s in made):
+            return [f"{plan.module.instance}.to({devices[0].name})  # {MOVED_BACK}"]
+        if plan.accelerator.startswith('"gpu" if '):
+            condition = plan.accelerator.removeprefix('"gpu" if ').removesuffix(' else "cpu"')
+            return [f'{plan.module.instance}.to("cuda" if {condition} else "cpu")  # {MOVED_BACK}']
+        return []
+
+    def _arguments(self) -> list[str]:
+        plan = self.plan
+        count = rewrite_text(plan.max_epochs, plan.nest.home, self.env)
+        out = [f"max_epochs={count}", f"accelerator={plan.accelerator}", "devices=1"]
+        if plan.regions.clip is not None:
+            clip = plan.regions.clip[0]
+            out.append(f"gradient_clip_val={ast.unparse(clip.limit)}")
+            if clip.algorithm != "norm":
+                out.append(f'gradient_clip_algorithm="{clip.algorithm}"')
+        if plan.regions.limit_one is not None:
+            out.append(f"limit_train_batches=1 if {source_of(*plan.regions.limit_one, self.env)} else 1.0")
+        if plan.regions.validation is not None:
+            out.append("num_sanity_val_steps=0")
+        return [*out, "enable_checkpointing=False", "logger=False"]
+
+    def _data(self) -> str:
+        """What fit gets to iterate."""
+        plan = self.plan
+        if plan.data is not None:
+            return f"datamodule={plan.data.instance}"
+        header = plan.regions.batches
+        assert header is not None
+        iterable = source_of(header.iterable, header.source, self.env)
+        if plan.index_loader:
+            iterable = f"{self.dataloader}({iterable}, batch_size=None, generator=torch.Generator())"
+        train = f"Batches({iterable})" if plan.lazy or plan.regions.stops else iterable
+        validation = plan.regions.validation
+        return (
+            train if validation is None else f"{train}, {source_of(validation.iterable, validation.source, self.env)}"
+        )

@@ -1,0 +1,41 @@
+"""Put new statements into the compound statements around the ones that they replace."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+
+import libcst as cst
+
+from torchlift_convert.rewrite import Origins
+from torchlift_convert.syntax import Script
+
+
+class Splice(cst.CSTTransformer):
+    """Replaces statements by lists of statements, by identity.
+
+    ``own``: ids of the user's own statements; one that is rebuilt around a replacement stays the user's own.
+    """
+
+    def __init__(
+        self, script: Script, written: Mapping[ast.stmt, Sequence[cst.BaseStatement]], origins: Origins, own: set[int]
+    ) -> None:
+        super().__init__()
+        self.written, self.origins, self.own = written, origins, own
+        self.by_id: dict[int, list[ast.stmt]] = {}
+        for stmt in written:
+            line = script.line.get(stmt)
+            self.by_id.setdefault(id(line if line is not None else script.node[stmt]), []).append(stmt)
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        return id(node) not in self.by_id
+
+    def on_leave(self, original: cst.CSTNode, updated: cst.CSTNode) -> object:  # type: ignore[override]
+        stmts = self.by_id.get(id(original))
+        if stmts is None:
+            self.origins.relabel(original, updated)
+            if id(original) in self.own:
+                self.own.add(id(updated))
+            return updated
+        nodes = [n for s in stmts for n in self.written[s]]
+        return cst.FlattenSentinel(nodes) if nodes else cst.RemoveFromParent()
