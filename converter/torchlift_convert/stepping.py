@@ -264,7 +264,7 @@ class Stepping:
             return False
         return not any(self._may_alias(v, trained) for v in reads)
 
-    def _may_alias(self, var: Var, trained: set[Var]) -> bool:
+    def _may_alias(self, var: Var, trained: frozenset[Var]) -> bool:
         """Could the variable be a view of a parameter: is it bound to a part of a model?"""
         for place in self.roles.definitions.get(var, []):
             value = place.value

@@ -29,7 +29,7 @@ class DataPlanner:
             self.ctx.roles,
             self.ctx.judge,
             self.ctx.values,
-            self.ctx.storage.bound | self.ctx.storage.pinned,
+            self.ctx.storage.bound | self.ctx.pinned,
         )
         train = self.ctx.train_loader()
         tensors = self._whole_set() if self.ctx.nest.batches is None else []
@@ -66,7 +66,7 @@ class DataPlanner:
                 attr is not None
                 or var.frame is not self.ctx.home
                 or var in self.ctx.storage.bound
-                or var in self.ctx.storage.pinned
+                or var in self.ctx.pinned
             ):
                 continue
             if (
@@ -107,6 +107,8 @@ class DataPlanner:
             if any(one.var == var for one in loaders):
                 continue
             call = loader_call(var, cut.statements, self.ctx.nest, self.ctx.program)
+            if call is not None and not self._repeatable(*call):
+                call = None
             stmt = call[0] if call else self._last_binding(var, cut)
             wanted = (
                 "train_dataloader" if var == train else "val_dataloader" if var == validation else "test_dataloader"
@@ -138,6 +140,12 @@ class DataPlanner:
             by_hand=not quiet or needed,
             tensors=tuple(tensors),
         )
+
+    def _repeatable(self, stmt: ast.stmt, value: ast.expr) -> bool:
+        """May a hook make the loader later, and more than once? Not when what it is made from draws or keeps a state."""
+        effects = self.ctx.judge.of(stmt, self.ctx.home)
+        names = (self.ctx.program.canonical(n.func, self.ctx.home) for n in ast.walk(value) if isinstance(n, ast.Call))
+        return not (effects.draws or effects.writes or effects.unknown) and "torch.Generator" not in names
 
     def _last_binding(self, var: Var, cut: Slice) -> ast.stmt:
         found = [s for s in cut.statements if var in self.ctx.judge.changes(Item(s, self.ctx.home))]
