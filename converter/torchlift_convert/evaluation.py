@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
+from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.names import own_nodes
-from torchlift_convert.nest import Nest, bind_call, bind_returned, nodes_of, split_return
+from torchlift_convert.nest import Nest, nodes_of
 from torchlift_convert.program import Frame, Hole, Item, Program, Var
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.regions import (

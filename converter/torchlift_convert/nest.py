@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from torchlift_convert.diagnostics import Refuse
-from torchlift_convert.names import access, free_names, own_nodes, parameters
-from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, Program, dotted
+from torchlift_convert.following import bind_call, bind_returned, split_return
+from torchlift_convert.names import own_nodes
+from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program, dotted
 from torchlift_convert.syntax import blocks_of
 
 Loop = ast.For | ast.While
@@ -375,94 +376,3 @@ def is_range(expr: ast.expr) -> bool:
     if name in ("range", "trange"):
         return True
     return name == "tqdm" and bool(expr.args) and is_range(expr.args[0])
-
-
-def bind_call(
-    call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame, undecorated: bool = False
-) -> tuple[Frame, list[Item]]:
-    """A frame for one call: parameters that are only read stand for simple arguments, the others are bound.
-
-    ``undecorated``: the decorators are known to make no difference here.
-    """
-
-    def refuse(why: str) -> Refuse:
-        return Refuse("TL104", f"The call of {func.name}() {why}.", call, "Call it with plain arguments, at one place.")
-
-    spec = func.args
-    if isinstance(func, ast.AsyncFunctionDef) or any(
-        isinstance(n, (ast.Yield, ast.YieldFrom)) for n in own_nodes(func)
-    ):
-        raise refuse("enters a generator or a coroutine")
-    if func.decorator_list and not undecorated:
-        raise refuse("enters a decorated function")
-    if (
-        spec.vararg
-        or spec.kwarg
-        or any(isinstance(a, ast.Starred) for a in call.args)
-        or any(k.arg is None for k in call.keywords)
-    ):
-        raise refuse("uses starred arguments")
-    names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
-    if len(call.args) > len(names):
-        raise refuse("has too many arguments")
-    given: dict[str, ast.expr] = dict(zip(names, call.args, strict=False))
-    given |= {k.arg: k.value for k in call.keywords if k.arg}
-    defaults = dict(zip(reversed(names), reversed(spec.defaults), strict=False))
-    defaults |= {a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
-    inner = Frame(func, outer)
-    rebound = frozenset[str]().union(*(access(s).binds for s in func.body))
-    binds: list[Item] = []
-    for name in [*names, *(a.arg for a in spec.kwonlyargs)]:
-        source = frame if name in given else outer
-        expr = given.get(name, defaults.get(name))
-        if expr is None:
-            raise refuse(f"gives no '{name}'")
-        if name not in rebound and (dotted(expr) is not None or isinstance(expr, ast.Constant)):
-            inner.bound[name] = Bound(expr, source)
-            continue
-        assign = ast.Assign([ast.Name(name, ast.Store())], expr)
-        ast.fix_missing_locations(ast.copy_location(assign, call))
-        binds.append(Item(assign, inner, (Hole("__argument__", expr, expr, source),), synthetic=True))
-    return inner, binds
-
-
-def bind_returned(stmt: ast.stmt, call: ast.Call, frame: Frame, inner: Frame, value: ast.expr | None) -> bool:
-    """Let what the function returns bear the caller's names: ``accuracy = test()`` over ``return acc``.
-
-    Only where both sides are plain names and the function cannot tell: it takes and reads no such variable.
-    """
-    if not isinstance(stmt, ast.Assign) or len(stmt.targets) != 1 or stmt.value is not call or value is None:
-        return False
-    targets = stmt.targets[0].elts if isinstance(stmt.targets[0], ast.Tuple) else [stmt.targets[0]]
-    returned = value.elts if isinstance(value, ast.Tuple) else [value]
-    pairs = list(zip(targets, returned, strict=False))
-    names = [(t.id, r.id) for t, r in pairs if isinstance(t, ast.Name) and isinstance(r, ast.Name)]
-    if len(names) != len(targets) or len(targets) != len(returned):
-        return False
-    if len({r for _, r in names}) != len(names) or len({t for t, _ in names}) != len(names):
-        return False
-    assert not isinstance(inner.scope, ast.Module)
-    taken = {frame.resolve(n) for n in access(call).reads}
-    for target, name in names:
-        var = frame.resolve(target)
-        if var in taken or name not in inner.locals or name in inner.bound or name in parameters(inner.scope.args):
-            return False
-        if target in free_names(inner.scope).reads | free_names(inner.scope).binds:
-            return False
-    for target, name in names:
-        inner.bound[name] = Bound(ast.Name(target, ast.Load()), frame)
-    return True
-
-
-def split_return(func: FunctionNode) -> tuple[list[ast.stmt], ast.expr | None]:
-    """The body without its last return, and the value of that return."""
-    body, value = func.body, None
-    last = body[-1]
-    if isinstance(last, ast.Return):
-        body, value = body[:-1], last.value
-    for node in own_nodes(func):
-        if isinstance(node, ast.Return) and node is not last:
-            raise Refuse(
-                "TL105", f"{func.name}() returns early.", node, "Leave the function at its end only, or raise an error."
-            )
-    return body, value
