@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import TypeGuard
 
 import libcst as cst
 
@@ -222,8 +223,23 @@ class ModuleWriter:
             if var == returned_loss(plan) and loss_stays(plan):
                 continue
             value = env.text(var) or var.name
-            detached = ".detach()" if self._is_graph_tensor(var) else ""
+            detached = ".detach()" if self._is_graph_tensor(var) and self._only_value(var, region) else ""
             block.line(f"self.{plan.names[var]} = {value}{detached}")
+
+    def _only_value(self, var: Var, own: Region) -> bool:
+        """Do other regions and the code after the loop read the value alone, and cannot tell whether it has a graph?"""
+        plan = self.plan
+        items = [i for r in Region if r is not own for i in plan.regions.of(r)]
+        items += [Item(s, plan.nest.home) for s in plan.nest.post]
+        for item in items:
+            parts = [(item.shape, item.frame), *((h.value, h.frame) for h in item.holes if h.value is not None)]
+            for part, frame in parts:
+                whole = {id(n.value) for n in ast.walk(part) if _takes_value(n)}
+                for node in ast.walk(part):
+                    read = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in whole
+                    if read and variable(node, frame) == var:
+                        return False
+        return True
 
     def _is_graph_tensor(self, var: Var) -> bool:
         """Surely a tensor that carries a graph: something that backward() is called on, or what a model returns."""
@@ -299,6 +315,13 @@ class ModuleWriter:
         assert start is not None
         text = source_of(start, self.plan.nest.home, env)
         return text if isinstance(start, (ast.Constant, ast.Name, ast.Attribute)) else f"({text})"
+
+
+def _takes_value(node: ast.AST) -> TypeGuard[ast.Attribute | ast.FormattedValue]:
+    """``loss.item()``, ``loss.data``, and a tensor of one number in an f-string."""
+    if isinstance(node, ast.Attribute):
+        return node.attr in ("item", "detach", "data", "tolist", "size", "shape")
+    return isinstance(node, ast.FormattedValue)
 
 
 def _exits(item: Item) -> bool:
