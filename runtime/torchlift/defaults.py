@@ -89,10 +89,9 @@ def default_loggers(given: Any, default_root_dir: str, fast_dev_run: bool) -> li
 
         return [DummyLogger()]
     if given is True:
-        from torchlift import loggers
+        from torchlift.loggers.default import default_logger
 
-        kind = loggers.TensorBoardLogger if find_spec("tensorboard") else loggers.CSVLogger
-        return [kind(save_dir=default_root_dir)]
+        return [default_logger(default_root_dir)]
     return list(given) if isinstance(given, Iterable) else [given]
 
 

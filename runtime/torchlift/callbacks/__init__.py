@@ -17,12 +17,10 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from torchlift.callbacks.lr_monitor import LearningRateMonitor as LearningRateMonitor
     from torchlift.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckpoint
     from torchlift.callbacks.model_summary import ModelSummary as ModelSummary
-    from torchlift.callbacks.model_summary import default_model_summary as default_model_summary
     from torchlift.callbacks.on_exception_checkpoint import OnExceptionCheckpoint as OnExceptionCheckpoint
     from torchlift.callbacks.prediction_writer import BasePredictionWriter as BasePredictionWriter
     from torchlift.callbacks.prediction_writer import WriteInterval as WriteInterval
     from torchlift.callbacks.progress.progress_bar import ProgressBar as ProgressBar
-    from torchlift.callbacks.progress.progress_bar import default_progress_bar as default_progress_bar
     from torchlift.callbacks.progress.progress_bar import get_standard_metrics as get_standard_metrics
     from torchlift.callbacks.progress.rich_progress import RichProgressBar as RichProgressBar
     from torchlift.callbacks.progress.rich_progress import RichProgressBarTheme as RichProgressBarTheme

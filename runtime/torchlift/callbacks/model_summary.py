@@ -5,7 +5,6 @@ Reference: https://lightning.ai/docs/pytorch/stable/api/lightning.pytorch.callba
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +15,7 @@ if TYPE_CHECKING:
     from torchlift.module import LightningModule
     from torchlift.trainer import Trainer
 
-__all__ = ["ModelSummary", "default_model_summary"]
-
-
-def default_model_summary() -> ModelSummary:
-    """The summary of a Trainer that was given none: drawn with rich, where it is installed."""
-    if importlib.util.find_spec("rich"):
-        from torchlift.callbacks.rich_model_summary import RichModelSummary
-
-        return RichModelSummary()
-    return ModelSummary()
+__all__ = ["ModelSummary"]
 
 
 class ModelSummary(Callback):

@@ -6,7 +6,6 @@ from torchlift.utilities.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from torchlift.callbacks.progress.progress_bar import ProgressBar as ProgressBar
-    from torchlift.callbacks.progress.progress_bar import default_progress_bar as default_progress_bar
     from torchlift.callbacks.progress.progress_bar import get_standard_metrics as get_standard_metrics
     from torchlift.callbacks.progress.rich_progress import RichProgressBar as RichProgressBar
     from torchlift.callbacks.progress.rich_progress import RichProgressBarTheme as RichProgressBarTheme

@@ -5,7 +5,6 @@ Reference: https://lightning.ai/docs/pytorch/stable/common/progress_bar.html
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -17,18 +16,7 @@ if TYPE_CHECKING:
     from torchlift.module import LightningModule
     from torchlift.trainer import Trainer
 
-__all__ = ["ProgressBar", "default_progress_bar", "get_standard_metrics"]
-
-
-def default_progress_bar() -> ProgressBar:
-    """The bar of a Trainer that was given none: rich, or tqdm where rich is not installed."""
-    if importlib.util.find_spec("rich"):
-        from torchlift.callbacks.progress.rich_progress import RichProgressBar
-
-        return RichProgressBar()
-    from torchlift.callbacks.progress.tqdm_progress import TQDMProgressBar
-
-    return TQDMProgressBar()
+__all__ = ["ProgressBar", "get_standard_metrics"]
 
 
 class ProgressBar(Callback):
