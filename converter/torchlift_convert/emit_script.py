@@ -11,7 +11,7 @@ from torchlift_convert.blocks import Block, Statement
 from torchlift_convert.emit_data import DataWriter
 from torchlift_convert.emit_module import ModuleWriter
 from torchlift_convert.emit_trainer import TrainerWriter, alias
-from torchlift_convert.environment import Environment, Place, epoch_variables
+from torchlift_convert.environment import Environment, Place
 from torchlift_convert.plan import Param, Plan
 from torchlift_convert.program import Item, Var
 from torchlift_convert.regions import Region
@@ -194,22 +194,6 @@ class ScriptWriter:
         lines = [f"{made.instance} = {made.name}({arguments})"]
         return lines + [alias(plan, v) for v in plan.alias_before]
 
-    def _alias(self, var: Var) -> str:
-        return f"{var.name} = {self._held(var)}"
-
-    def _held(self, var: Var) -> str:
-        """Where a variable of the script lives once the Trainer has run."""
-        plan = self.plan
-        if var in epoch_variables(plan):
-            return _plus(f"{plan.trainer}.current_epoch", plan.epoch_start or "0", -1)
-        if not plan.module.early_optimizers:
-            if var in plan.roles.optimizers:
-                return f"{plan.trainer}.optimizers[{list(plan.roles.optimizers).index(var)}]"
-            stepped = [v for v in plan.roles.schedulers if v in plan.regions.stepped_by_trainer]
-            if var in stepped:
-                return f"{plan.trainer}.lr_scheduler_configs[{stepped.index(var)}].scheduler"
-        return f"{plan.module.instance}.{plan.names[var]}"
-
     def _argument(self, param: Param) -> str:
         return param.var.name + (f".{param.attr}" if param.attr else "")
 
@@ -306,14 +290,6 @@ class ScriptWriter:
                     kept.append((place, stmt))
                     self.used |= used_names(stmt)
         return sorted(kept, key=lambda pair: pair[0])
-
-
-def _plus(text: str, start: str, number: int) -> str:
-    """``text + start + number``, folded where it can be."""
-    if not start.lstrip("-").isdigit():
-        return f"{text} + {start} {'-' if number < 0 else '+'} {abs(number)}"
-    total = int(start) + number
-    return text if total == 0 else f"{text} {'-' if total < 0 else '+'} {abs(total)}"
 
 
 def _leads_blank(script: Script, stmt: ast.stmt) -> bool:

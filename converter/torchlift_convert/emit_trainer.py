@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from torchlift_convert.environment import Environment
+from torchlift_convert.environment import Environment, epoch_variables
 from torchlift_convert.plan import Plan
 from torchlift_convert.program import Var
 from torchlift_convert.rewrite import rewrite_text, source_of
@@ -13,8 +13,28 @@ MOVED_BACK = "the Trainer has moved it to the CPU"
 
 
 def alias(plan: Plan, var: Var) -> str:
-    """The script's name for something that is an attribute of the module now."""
-    return f"{var.name} = {plan.module.instance}.{plan.names[var]}"
+    """The script's name for something that the module or the Trainer holds now."""
+    return f"{var.name} = {_holder(plan, var)}"
+
+
+def _holder(plan: Plan, var: Var) -> str:
+    if var in epoch_variables(plan):
+        return _plus(f"{plan.trainer}.current_epoch", plan.epoch_start or "0", -1)
+    if not plan.module.early_optimizers:
+        if var in plan.roles.optimizers:
+            return f"{plan.trainer}.optimizers[{list(plan.roles.optimizers).index(var)}]"
+        stepped = [v for v in plan.roles.schedulers if v in plan.regions.stepped_by_trainer]
+        if var in stepped:
+            return f"{plan.trainer}.lr_scheduler_configs[{stepped.index(var)}].scheduler"
+    return f"{plan.module.instance}.{plan.names[var]}"
+
+
+def _plus(text: str, start: str, number: int) -> str:
+    """``text + start + number``, folded where it can be."""
+    if not start.lstrip("-").isdigit():
+        return f"{text} + {start} {'-' if number < 0 else '+'} {abs(number)}"
+    total = int(start) + number
+    return text if total == 0 else f"{text} {'-' if total < 0 else '+'} {abs(total)}"
 
 
 class TrainerWriter:
