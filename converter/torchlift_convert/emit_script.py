@@ -13,7 +13,7 @@ from torchlift_convert.emit_module import ModuleWriter
 from torchlift_convert.emit_trainer import TrainerWriter, alias
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.plan import Param, Plan
-from torchlift_convert.program import Item, Var
+from torchlift_convert.program import Item
 from torchlift_convert.regions import Region
 from torchlift_convert.render import statements_of, used_names
 from torchlift_convert.rewrite import Edits, Origins
