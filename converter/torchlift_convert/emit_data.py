@@ -63,7 +63,8 @@ class DataWriter:
         loader = self.data.loaders[number]
         block = self._block(loader.method)
         if loader.call is None:
-            block.line(f"return self.{loader.var.name}")
+            held = self._wrapped(cst.parse_expression(f"self.{loader.var.name}"), loader.method)
+            block.line(f"return {cst.Module([]).code_for_node(held)}")
         else:
             block.drop(loader.stmt)
             value = rewrite_expression(loader.call, self.plan.nest.home, self.env, Edits())

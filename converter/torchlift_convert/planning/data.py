@@ -142,7 +142,7 @@ class DataPlanner:
         )
 
     def _repeatable(self, stmt: ast.stmt, value: ast.expr) -> bool:
-        """May a hook make the loader later, and more than once? Not when what it is made from draws or keeps a state."""
+        """May a hook make the loader later, and more than once? Not when what it is made from draws or has a state."""
         effects = self.ctx.judge.of(stmt, self.ctx.home)
         names = (self.ctx.program.canonical(n.func, self.ctx.home) for n in ast.walk(value) if isinstance(n, ast.Call))
         return not (effects.draws or effects.writes or effects.unknown) and "torch.Generator" not in names

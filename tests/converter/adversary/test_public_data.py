@@ -1,0 +1,95 @@
+"""Data as public scripts make it: inline, with random numbers, read by functions of the script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.converter.adversary.harness import same
+
+DRAWN_INLINE = """
+import torch
+import torch.nn as nn
+from torch.utils.data import DataLoader, TensorDataset
+
+loader = DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8, shuffle=True)
+model = nn.Linear(4, 1)
+criterion = nn.MSELoss()
+optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+for epoch in range(2):
+    for i, (x, y) in enumerate(loader):
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        print(epoch, i, loss.item().hex())
+for x, y in loader:
+    print(criterion(model(x), y).item().hex())
+"""
+
+READ_BY_A_FUNCTION = """
+import torch
+import torch.nn as nn
+from torch.utils.data import DataLoader, Dataset
+
+
+class Words(Dataset):
+    def __init__(self):
+        self.words = ["ab", "cd", "ef", "gh"] * 4
+        self.kinds = sorted(set(self.words))
+
+    def __len__(self):
+        return len(self.words)
+
+    def __getitem__(self, i):
+        return self.words[i], self.kinds.index(self.words[i])
+
+    def code(self, word):
+        return [ord(c) - 96.0 for c in word]
+
+
+def encode(words):
+    return torch.tensor([dataset.code(w) for w in words])
+
+
+dataset = Words()
+loader = DataLoader(dataset, batch_size=4, shuffle=True)
+model = nn.Linear(2, 4)
+criterion = nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+for epoch in range(2):
+    for words, kinds in loader:
+        loss = criterion(model(encode(words)), kinds)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        print(epoch, loss.item().hex())
+"""
+
+
+def test_a_loader_of_drawn_tensors_is_made_once_and_where_it_stood(tmp_path: Path) -> None:
+    result = same(DRAWN_INLINE, tmp_path)
+    assert result.code is not None and "return self.loader\n" in result.code
+
+
+def test_a_drawn_loader_left_by_a_break_is_wrapped(tmp_path: Path) -> None:
+    stopping = "        print(epoch, i, loss.item().hex())\n"
+    same(DRAWN_INLINE.replace(stopping, stopping + "        if i == 2:\n            break\n"), tmp_path)
+
+
+def test_a_loader_of_plain_parts_is_made_by_its_hook(tmp_path: Path) -> None:
+    apart = DRAWN_INLINE.replace("loader = DataLoader(TensorDataset(", "whole = TensorDataset(")
+    apart = apart.replace("(32, 1)), batch_size=8, shuffle=True)", "(32, 1))\nloader = DataLoader(whole, batch_size=8)")
+    result = same(apart, tmp_path)
+    assert result.code is not None and "return DataLoader(self.whole, batch_size=8)" in result.code
+
+
+def test_data_that_a_function_reads_by_name_stays(tmp_path: Path) -> None:
+    result = same(READ_BY_A_FUNCTION, tmp_path)
+    assert result.datamodule is None
+    assert [d.code for d in result.diagnostics] == ["TL701"]
+
+
+def test_data_that_no_function_reads_moves(tmp_path: Path) -> None:
+    reading = "[dataset.code(w) for w in words]"
+    result = same(READ_BY_A_FUNCTION.replace(reading, "[[ord(c) - 96.0 for c in w] for w in words]"), tmp_path)
+    assert result.datamodule == "WordsDataModule"
