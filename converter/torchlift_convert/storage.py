@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torchlift_convert.effects import Judge
-from torchlift_convert.names import own_nodes
+from torchlift_convert.names import free_names, own_nodes
 from torchlift_convert.nest import Nest, nodes_of
 from torchlift_convert.program import Frame, Item, Program, Var, VarFlow, flow_over
 from torchlift_convert.regions import Header, Region, Regions
@@ -57,6 +57,11 @@ def loop_variables(header: Header | None) -> frozenset[Var]:
     return frozenset(header.frame.resolve(n) for n in names)
 
 
+def _counter(header: Header | None) -> frozenset[Var]:
+    """What ``enumerate`` counts the batches with."""
+    return frozenset({header.frame.resolve(header.index)}) if header is not None and header.index else frozenset()
+
+
 def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: Judge) -> Storage:
     """Decide the storage of every variable of the nest."""
     flows = {r: _flow(regions, r) for r in Region}
@@ -64,6 +69,10 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
     heads = {Region.STEP: loop_variables(regions.batches), Region.VAL_STEP: loop_variables(regions.validation)}
     for region, names in heads.items():
         flows[region] = VarFlow(frozenset(), names, names).then(flows[region])
+    counter = _counter(regions.batches) - frozenset[Var]().union(*rebound.values())
+    for region in (Region.BATCH_START, Region.BATCH_END):  # these hooks are given the batch's number
+        flow = flows[region]
+        flows[region] = VarFlow(flow.exposed - counter, flow.must, flow.may)
     post = [Item(s, nest.home) for s in nest.post]
     after = flow_over(post).exposed | frozenset[Var]().union(*(judge.read_through(i) for i in post))
     live_in: dict[Region | None, frozenset[Var]] = {r: frozenset() for r in Region}
@@ -78,7 +87,9 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
                 live_in[region], changed = new, True
     bound = frozenset[Var]().union(*(f.may for f in flows.values()))
     special = special_variables(roles, nest)
-    pinned = pinned_variables(program, nest, regions)
+    counters = epoch_counters(nest)
+    pinned = pinned_variables(program, nest, regions) | _held_by_lambdas(nest) & (bound | counters)
+    pinned |= {v for v in bound if v.frame is program.module and not nest.home.is_module}  # globals that functions bind
     replaced: dict[Region, frozenset[Var]] = {}
     saved: dict[Region, tuple[Var, ...]] = {}
     attributes: dict[Var, None] = {}
@@ -111,7 +122,7 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
         attributes=tuple(attributes),
         replaced=replaced,
         saved=saved,
-        pinned=pinned & bound,
+        pinned=pinned & (bound | counters),
         bound=bound,
         needed_after=after,
         read_after=bound & after,
@@ -136,9 +147,14 @@ def _leaves(stmt: ast.stmt) -> bool:
 def special_variables(roles: Roles, nest: Nest) -> frozenset[Var]:
     """Variables whose place is settled by their role."""
     settled = {*roles.optimizers, *roles.schedulers, *roles.models, *roles.loaders, *roles.bars}
-    if nest.epochs is not None:
-        settled |= {nest.home.resolve(n.id) for n in ast.walk(nest.epochs.target) if isinstance(n, ast.Name)}
-    return frozenset(settled)
+    return frozenset(settled | epoch_counters(nest))
+
+
+def epoch_counters(nest: Nest) -> frozenset[Var]:
+    """What the epoch loop counts with."""
+    if nest.epochs is None:
+        return frozenset()
+    return frozenset(nest.home.resolve(n.id) for n in ast.walk(nest.epochs.target) if isinstance(n, ast.Name))
 
 
 def reached_functions(program: Program, frame: Frame, roots: Iterable[ast.AST]) -> dict[ast.AST, Frame]:
@@ -166,6 +182,12 @@ def reached_functions(program: Program, frame: Frame, roots: Iterable[ast.AST]) 
     return found
 
 
+def _held_by_lambdas(nest: Nest) -> frozenset[Var]:
+    """Variables that a lambda made before the loops reads whenever it is called."""
+    nodes = (n for s in nest.pre for n in nodes_of(s))
+    return frozenset(nest.home.resolve(name) for n in nodes if isinstance(n, ast.Lambda) for name in free_names(n).reads)
+
+
 def pinned_variables(program: Program, nest: Nest, regions: Regions) -> frozenset[Var]:
     """Variables that functions left as they are read or bind as globals (or through a closure)."""
     items = [i for r in Region for i in regions.of(r)]
@@ -180,8 +202,7 @@ def pinned_variables(program: Program, nest: Nest, regions: Regions) -> frozense
         for func, inner in reached_functions(program, frame, nodes).items():
             if func in carried:
                 continue
-            for node in own_nodes(func):
-                if isinstance(node, ast.Name) and not isinstance(func, ast.ClassDef):
-                    if node.id not in inner.locals:
-                        found.add(inner.resolve(node.id))
+            if isinstance(func, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                free = free_names(func)
+                found |= {inner.resolve(name) for name in free.reads | free.binds}
     return frozenset(v for v in found if v.frame is not None)
