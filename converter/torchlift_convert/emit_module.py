@@ -9,7 +9,7 @@ import libcst as cst
 
 from torchlift_convert import facts as F
 from torchlift_convert.blocks import Block, Statement, class_, function
-from torchlift_convert.environment import Environment, Place, batch_number, loss_stays, returned_loss
+from torchlift_convert.environment import Environment, Place, batch_number, epoch_variables, loss_stays, returned_loss
 from torchlift_convert.logging_calls import metrics_of, step_metrics
 from torchlift_convert.plan import Kind, Plan
 from torchlift_convert.program import Frame, Item, Var
@@ -58,6 +58,8 @@ class ModuleWriter:
         return Block(self.script, self.origins, f"{self.name}.{method}")
 
     def _needs(self, region: Region) -> bool:
+        if region is Region.EPOCH_START:
+            return bool(self.plan.storage.pinned & epoch_variables(self.plan))
         return region is Region.VAL_STEP and self.plan.regions.validation is not None
 
     # -- the constructor ----------
@@ -178,9 +180,16 @@ class ModuleWriter:
         )
 
     def _declare_globals(self, block: Block, region: Region) -> None:
-        bound = sorted(v.name for v in self.plan.storage.pinned if v in self.plan.storage.flows[region].may)
+        """Say what stays a global of the script; the counter of the epochs is bound again, as the loop did."""
+        pinned = self.plan.storage.pinned
+        counters = pinned & epoch_variables(self.plan) if region is Region.EPOCH_START else set()
+        bound = sorted(v.name for v in pinned if v in self.plan.storage.flows[region].may | counters)
         if bound:
             block.line(f"global {', '.join(bound)}")
+        for var in counters:
+            env = Environment(self.plan, Place.HOOK, region)
+            start = "" if self.plan.epoch_start in (None, "0") else f" + {self._epoch_start(env)}"
+            block.line(f"{var.name} = self.current_epoch{start}")
 
     def _unpack(self, block: Block, region: Region, env: Environment) -> None:
         """The batch under the names that the loop gave it."""

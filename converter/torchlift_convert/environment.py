@@ -89,6 +89,8 @@ class Environment:
         plan, region = self.plan, self.region
         assert region is not None
         if var in epoch_variables(plan):
+            if var in plan.storage.pinned:
+                return None  # the global that it was
             return f"self.{plan.epoch_name}" if plan.epoch_name else "self.current_epoch"
         if var == returned_loss(plan) and region is Region.BATCH_END and loss_stays(plan):
             return 'outputs["loss"]'

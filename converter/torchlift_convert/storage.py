@@ -184,8 +184,8 @@ def reached_functions(program: Program, frame: Frame, roots: Iterable[ast.AST]) 
 
 def _held_by_lambdas(nest: Nest) -> frozenset[Var]:
     """Variables that a lambda made before the loops reads whenever it is called."""
-    nodes = (n for s in nest.pre for n in nodes_of(s))
-    return frozenset(nest.home.resolve(name) for n in nodes if isinstance(n, ast.Lambda) for name in free_names(n).reads)
+    held = [n for s in nest.pre for n in nodes_of(s) if isinstance(n, ast.Lambda)]
+    return frozenset(nest.home.resolve(name) for one in held for name in free_names(one).reads)
 
 
 def pinned_variables(program: Program, nest: Nest, regions: Regions) -> frozenset[Var]:

@@ -48,6 +48,7 @@ class Draft:
 def assemble(ctx: Context) -> Plan:
     """Decide everything: data, modules, optimizers, parameters, places, names."""
     _refuse_rebound_roles(ctx)
+    _refuse_closures(ctx)
     data = DataPlanner(ctx).plan()
     optimizers = OptimizerPlanner(ctx)
     config = optimizers.config()
@@ -69,6 +70,18 @@ def _refuse_rebound_roles(ctx: Context) -> None:
         if var in ctx.storage.bound:
             raise Refuse(
                 "TL106", f"'{var.name}' is made anew inside the loop.", ctx.nest.outer, "Make it once, before the loop."
+            )
+
+
+def _refuse_closures(ctx: Context) -> None:
+    """What the loops change lives on the module then, where a function that closes over it does not look."""
+    for var in sorted(ctx.storage.pinned, key=lambda v: v.name):
+        if var.frame is not None and not var.frame.is_module:
+            raise Refuse(
+                "TL106",
+                f"A function inside {var.frame.name}() reads '{var.name}', which the loops change.",
+                ctx.nest.outer,
+                "Hand it to that function as an argument.",
             )
 
 
@@ -119,13 +132,14 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
     held = [*movable, *draft.passed, *ctx.roles.optimizers, *ctx.roles.schedulers]
     candidates = [v for v in dict.fromkeys(held) if v not in alias_before]
     alias_after = tuple(v for v in candidates if any(v in ctx.judge.reads(i) for i in after))
-    alias_after += tuple(v for v in ctx.epoch_variable() if v in ctx.storage.needed_after)
+    alias_after += tuple(v for v in ctx.epoch_variable() if v in ctx.storage.needed_after - ctx.storage.pinned)
     accelerator, device_gone = accelerator_of(
         ctx.program, ctx.nest, ctx.roles, [*before, *after, *ctx.hooks], ctx.judge
     )
     ctx.dropped |= device_gone
     epochs = epochs_of(ctx.nest, ctx.program)
-    counters = [v for v in ctx.epoch_variable() if any(v == used for used, _ in ctx.hook_refs)]
+    read = {v for v, _ in ctx.hook_refs} - ctx.storage.pinned
+    counters = [v for v in ctx.epoch_variable() if v in read]
     scripts = script_names(ctx)
     return Plan(
         program=ctx.program,
