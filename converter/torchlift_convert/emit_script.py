@@ -95,6 +95,7 @@ class ScriptWriter:
         before = Environment(plan, Place.BEFORE)
         after = Environment(plan, Place.AFTER)
         moved = self._moved_away()
+        inside = self._functions_inside(moved)
         positions: dict[int, list[str]] = {}
         if plan.data is not None:
             positions.setdefault(plan.data.position, []).extend(self._make_data())
@@ -111,6 +112,8 @@ class ScriptWriter:
                 block.line(text)
             if stmt is nest.outer:
                 self._run(block, before)
+            elif stmt in inside:
+                block.drop_header(stmt)
             elif stmt in moved:
                 if stmt in plan.dropped or not self._is_carried(stmt):
                     block.drop(stmt)
@@ -127,6 +130,15 @@ class ScriptWriter:
             block = self._block("kept")
             self._keep(block, stmt, after)
             self.written[stmt] = block.body
+
+    def _functions_inside(self, moved: set[ast.stmt]) -> set[ast.stmt]:
+        """Functions of the home function whose statements are hooks now, and that nothing else there mentions."""
+        if self.home.is_module:
+            return set()
+        followed = self._followed_scopes()
+        kept = [s for s in [*self.pre, *self.plan.nest.post] if s not in moved]
+        mentioned = {n.id for s in kept if s not in followed for n in ast.walk(s) if isinstance(n, ast.Name)}
+        return {s for s in kept if s in followed and isinstance(s, ast.FunctionDef) and s.name not in mentioned}
 
     def _is_carried(self, stmt: ast.stmt) -> bool:
         """Is the statement written elsewhere, with its comments?"""
@@ -269,16 +281,17 @@ class ScriptWriter:
 
     def _followed_functions(self) -> set[ast.stmt]:
         """Functions of the top level whose statements are hooks now."""
-        plan = self.plan
-        frames = {id(i.frame): i.frame for r in Region for i in plan.regions.of(r)}
-        scopes = {f.scope for f in frames.values() if f is not self.home and not f.is_module}
-        names = {s.name for s in scopes if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))}
-        names |= {f.name for f in plan.nest.followed}
+        names = {s.name for s in self._followed_scopes() if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))}
         return {
             s
             for s in self._top_level()
             if isinstance(s, ast.FunctionDef) and s.name in names and s is not self.home.scope
         }
+
+    def _followed_scopes(self) -> set[ast.AST]:
+        plan = self.plan
+        frames = [i.frame for r in Region for i in plan.regions.of(r)]
+        return {f.scope for f in frames if f is not self.home and not f.is_module} | set(plan.nest.followed)
 
     def _still_called(self, functions: list[tuple[int, ast.stmt]]) -> list[tuple[int, ast.stmt]]:
         """The followed functions that the rest of the script, or one of them that stays, still mentions."""
