@@ -9,6 +9,7 @@ from torchlift_convert import facts as F
 from torchlift_convert.closures import closure_regions
 from torchlift_convert.effects import Judge
 from torchlift_convert.evaluation import Evaluation
+from torchlift_convert.gradients import seen_across_validation
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Item, Program, Var
 from torchlift_convert.recognisers import fact_of
@@ -67,7 +68,11 @@ class Cutter:
             validation=validation.header if validation else None,
             gone=self.gone,
         )
-        return self._schedulers(regions)
+        after_loops = [Item(s, self.nest.home) for s in self.nest.post]
+        covered = len(self.roles.models) == 1 and steps.covers(self.roles.models[0])
+        kept = regions.optimization is Optimization.MANUAL and regions.validation is not None
+        kept = kept or seen_across_validation(regions, covered, after_loops, self.judge)
+        return self._schedulers(replace(regions, keeps_gradients=kept))
 
     def _without_noise(self, items: list[Item]) -> list[Item]:
         """Statements that mean nothing in a hook: bars, ``global`` declarations, docstrings of followed functions."""

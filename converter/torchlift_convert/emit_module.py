@@ -304,7 +304,7 @@ class ModuleWriter:
 
     def _extras(self) -> list[Statement]:
         plan, out = self.plan, list[Statement]()
-        if plan.regions.optimization is Optimization.MANUAL and plan.regions.validation is not None:
+        if plan.regions.keeps_gradients:
             block = self._block("on_validation_model_zero_grad")
             block.line("pass  # gradients are left alone between epochs, as in the loop")
             out.append(function("on_validation_model_zero_grad", (), block))

@@ -68,6 +68,7 @@ class Regions:
     limit_one: tuple[ast.expr, Frame] | None = None  # when this holds, one batch an epoch
     stops: bool = False  # the batch loop is left by a break
     why_manual: tuple[str, ast.stmt] | None = None
+    keeps_gradients: bool = False  # validation must not clear them
 
     def of(self, region: Region) -> tuple[Item, ...]:
         return self.items.get(region, ())

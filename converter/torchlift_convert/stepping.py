@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
+from torchlift_convert.gradients import looks_at_gradients
 from torchlift_convert.nest import Nest, nodes_of
 from torchlift_convert.program import Frame, Item, Program, Var, dotted, flow_over, item_flow, reads_of
 from torchlift_convert.recognisers import facts_of
@@ -114,6 +115,7 @@ class Stepping:
     def _automatic(self, body: list[Item], header: Header | None, limit: Limit | None) -> Regions:
         marks = self.marks(body)
         loss = marks.loss
+        self._check_zeroed(body, marks)
         drop = {marks.zero: ZERO_GRAD, marks.backward: BACKWARD, marks.step: OPT_STEP}
         between = [i for n, i in enumerate(body) if marks.backward < n < marks.step]
         late = [i for n, i in enumerate(body) if n > marks.step and n not in drop]
@@ -142,6 +144,16 @@ class Stepping:
             stops=stops,
         )
 
+    def _check_zeroed(self, body: list[Item], marks: Marks) -> None:
+        """Nobody may look at gradients while the script has zeroed them and the Trainer has not yet."""
+        zeroed = body[marks.zero + 1 : marks.backward]
+        if marks.zero > marks.step:
+            zeroed = [*body[: marks.backward], *body[marks.zero + 1 :], *self.nest.before, *self.nest.after]
+            zeroed += [Item(s, self.nest.home) for s in self.nest.post]
+        for item in zeroed:
+            if looks_at_gradients([item], self.judge):
+                raise NotAutomatic("gradients are looked at after they were zeroed", item.stmt)
+
     def marks(self, body: list[Item], closure: bool = False) -> Marks:
         optimizers = set(self.roles.optimizers)
         if len(optimizers) != 1 or self.roles.foreign:
@@ -152,7 +164,9 @@ class Stepping:
             fact = call_fact(item, self.program)
             inside = [f for f in facts_of(item.stmt, item.frame, self.program) if f is not None]
             match fact:
-                case F.Backward(node=node, target=target) if not node.args and not node.keywords:
+                case F.Backward(node=node, target=target) if not (
+                    node.args or node.keywords or isinstance(target, ast.NamedExpr)
+                ):
                     found["backward"].append(n)
                     loss = target
                 case F.Step(node=node) if variable(fact.receiver, item.frame) in optimizers:

@@ -24,7 +24,10 @@ OPTIMIZERS = {
     "a part's": "optimizer = torch.optim.SGD(model.head.parameters(), lr=0.05)",
     "a named part's": "head = model.head\noptimizer = torch.optim.SGD(head.parameters(), lr=0.05)",
     "a list": "weights = list(model.parameters())\noptimizer = torch.optim.SGD(weights, lr=0.05)",
-    "two lists": "optimizer = torch.optim.SGD(itertools.chain(model.body.parameters(), model.head.parameters()), lr=0.05)",
+    "two parts": """
+parts = itertools.chain(model.body.parameters(), model.head.parameters())
+optimizer = torch.optim.SGD(parts, lr=0.05)
+""",
     "groups": "optimizer = torch.optim.SGD([{'params': model.head.parameters(), 'lr': 0.1}], lr=0.05)",
     "chosen": "optimizer = torch.optim.SGD(filter(lambda p: p.ndim > 1, model.parameters()), lr=0.05)",
     "from a function": """

@@ -1,0 +1,61 @@
+"""Where a script looks at gradients: the Trainer clears them at moments of its own, and nobody must be able to tell."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from torchlift_convert.effects import Judge
+from torchlift_convert.names import own_nodes
+from torchlift_convert.nest import nodes_of
+from torchlift_convert.program import Frame, Item
+from torchlift_convert.regions import Region, Regions
+
+# Regions that run between a step and the next ``zero_grad``, validation included.
+_AFTER_VALIDATION = (
+    Region.EPOCH_START, Region.BATCH_START, Region.STEP, Region.VAL_START, Region.VAL_STEP, Region.VAL_END,
+    Region.EPOCH_END,
+)  # fmt: skip
+
+
+def looks_at_gradients(items: Iterable[Item], judge: Judge) -> bool:
+    """Does one of the statements, or a function of the script that it calls, read or change a ``.grad``, or clip?"""
+    return any(_touches(node, frame, judge) for item in items for node, frame in _running(item, judge))
+
+
+def seen_across_validation(regions: Regions, covered: bool, after: list[Item], judge: Judge) -> bool:
+    """Would anybody notice that gradients are cleared before validation?
+
+    ``covered``: the optimizer holds every parameter, so that each batch clears them all. ``after`` follows the loops.
+    """
+    if regions.validation is None:
+        return False
+    watching = [i for r in (_AFTER_VALIDATION if covered else Region) for i in regions.of(r)]
+    return looks_at_gradients([*watching, *after], judge)
+
+
+def _touches(node: ast.AST, frame: Frame, judge: Judge) -> bool:
+    if isinstance(node, ast.Call):
+        name = judge.program.canonical(node.func, frame) or ""
+        return name.startswith(("torch.nn.utils.clip_grad", "torch.nn.utils.get_total_norm"))
+    return isinstance(node, ast.Attribute) and node.attr == "grad"
+
+
+def _running(item: Item, judge: Judge) -> Iterator[tuple[ast.AST, Frame]]:
+    """Every node that runs with a statement, those of the script's functions and methods that it calls included."""
+    stack: list[tuple[ast.AST, Frame]] = [(n, item.frame) for n in nodes_of(item.shape)]
+    stack += [(n, hole.frame) for hole in item.holes if hole.value is not None for n in ast.walk(hole.value)]
+    seen: set[ast.AST] = set()
+    while stack:
+        node, frame = stack.pop()
+        yield node, frame
+        called: list[tuple[ast.AST, Frame]] = []
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if (target := frame.function(name)) is not None:
+                called = [(target[0], Frame(*target))]
+            case ast.Call(func=ast.Attribute(attr=attr)):
+                called = [(m, Frame(m, judge.program.module)) for m in judge.methods.get(attr, ())]
+        for function, inner in called:
+            if function not in seen:
+                seen.add(function)
+                stack += [(n, inner) for n in own_nodes(function)]
