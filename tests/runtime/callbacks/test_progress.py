@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
 import sys
@@ -17,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm as OracleTqdm
 
+from torchlift import Trainer, defaults
 from torchlift.callbacks import RichProgressBar, RichProgressBarTheme, Tqdm, TQDMProgressBar
-from torchlift.callbacks.progress import _meter, default_progress_bar, rich_progress
+from torchlift.callbacks.progress import _meter, rich_progress
 
 
 class Terminal(io.StringIO):
@@ -338,6 +338,10 @@ def test_metrics_beside_the_bar_are_lightnings(harness: Any, kind: str, tmp_path
 
 
 def test_the_default_bar_is_rich_and_without_it_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(default_progress_bar(), RichProgressBar)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
-    assert isinstance(default_progress_bar(), TQDMProgressBar)
+    def bars() -> list[type]:
+        trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        return [type(one) for one in trainer.callbacks if isinstance(one, RichProgressBar | TQDMProgressBar)]
+
+    assert bars() == [RichProgressBar]
+    monkeypatch.setattr(defaults, "find_spec", lambda name, *_: None)
+    assert bars() == [TQDMProgressBar]
