@@ -85,7 +85,7 @@ class TrainerWriter:
             if clip.algorithm != "norm":
                 out.append(f'gradient_clip_algorithm="{clip.algorithm}"')
         if plan.regions.limit_one is not None:
-            out.append(f"limit_train_batches=1 if {source_of(*plan.regions.limit_one, self.env)} else 1.0")
+            out.append(f"limit_train_batches=1 if {source_of(*plan.regions.limit_one, self.env)} else None")
         if plan.regions.validation is not None:
             out.append("num_sanity_val_steps=0")
         return [*out, "enable_checkpointing=False", "logger=False"]
