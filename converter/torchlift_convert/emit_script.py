@@ -132,13 +132,12 @@ class ScriptWriter:
             self.written[stmt] = block.body
 
     def _functions_inside(self, moved: set[ast.stmt]) -> set[ast.stmt]:
-        """Functions of the home function whose statements are hooks now, and that nothing else there mentions."""
-        if self.home.is_module:
-            return set()
+        """Functions of ``main()`` or of a main guard whose statements are hooks now, and that nothing else mentions."""
         followed = self._followed_scopes()
         kept = [s for s in [*self.pre, *self.plan.nest.post] if s not in moved]
         mentioned = {n.id for s in kept if s not in followed for n in ast.walk(s) if isinstance(n, ast.Name)}
-        return {s for s in kept if s in followed and isinstance(s, ast.FunctionDef) and s.name not in mentioned}
+        inside = [s for s in kept if s in followed and isinstance(s, ast.FunctionDef) and s not in self._top_level()]
+        return {s for s in inside if s.name not in mentioned}
 
     def _is_carried(self, stmt: ast.stmt) -> bool:
         """Is the statement written elsewhere, with its comments?"""

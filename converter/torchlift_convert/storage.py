@@ -189,12 +189,18 @@ def _held_by_lambdas(nest: Nest) -> frozenset[Var]:
 
 
 def pinned_variables(program: Program, nest: Nest, regions: Regions) -> frozenset[Var]:
-    """Variables that functions left as they are read or bind as globals (or through a closure)."""
+    """Variables that functions left as they are read or bind as globals (or through a closure).
+
+    Functions that nothing calls are left as well. What the home function declares ``global`` stays a global.
+    """
     items = [i for r in Region for i in regions.of(r)]
     roots: list[tuple[Frame, ast.AST]] = [(i.frame, n) for i in items for n in nodes_of(i.shape)]
     roots += [(nest.home, n) for s in [*nest.pre, *nest.post] for n in nodes_of(s)]
     carried = {n for i in items for n in ast.walk(i.stmt) if isinstance(n, ast.FunctionDef)}  # they go with the hook
-    found: set[Var] = set()
+    found = {v for v in flow_over(items).may if v.frame is program.module and not nest.home.is_module}
+    followed = {*(i.frame.scope for i in items), *nest.followed, nest.home.scope}
+    left = [name for name, function in program.module.functions.items() if function not in followed]
+    roots += [(program.module, ast.Name(name, ast.Load())) for name in left]
     by_frame: dict[int, tuple[Frame, list[ast.AST]]] = {}
     for frame, node in roots:
         by_frame.setdefault(id(frame), (frame, []))[1].append(node)

@@ -1,0 +1,133 @@
+"""Functions around the loop as public scripts have them: unused, inside a main guard, sharing globals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.converter.adversary.harness import same
+
+HEAD = """
+import torch
+import torch.nn as nn
+from torch.utils.data import DataLoader, TensorDataset
+
+"""
+
+NEVER_CALLED = (
+    HEAD
+    + """
+def old_train(x, y):
+    loss = criterion(model(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def train(x, y):
+    optimizer.zero_grad()
+    loss = criterion(model(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+whole = TensorDataset(torch.randn(32, 4), torch.randn(32, 1))
+loader = DataLoader(whole, batch_size=8, shuffle=True)
+model = nn.Linear(4, 1)
+criterion = nn.MSELoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+for epoch in range(2):
+    for x, y in loader:
+        print(train(x, y).hex())
+"""
+)
+
+INSIDE_THE_GUARD = (
+    HEAD
+    + """
+if __name__ == "__main__":
+    whole = TensorDataset(torch.randn(32, 4), torch.randn(32, 1))
+    loader = DataLoader(whole, batch_size=8, shuffle=True)
+    model = nn.Linear(4, 1)
+    criterion = nn.MSELoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    def train():
+        model.train()
+        total = 0.0
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        return total
+
+    for epoch in range(3):
+        print(epoch, train().hex())
+"""
+)
+
+GLOBAL_OF_MAIN = (
+    HEAD
+    + """
+best = 100.0
+
+
+def main():
+    global best
+    whole = TensorDataset(torch.randn(32, 4), torch.randn(32, 1))
+    loader = DataLoader(whole, batch_size=8, shuffle=True)
+    model = nn.Linear(4, 1)
+    criterion = nn.MSELoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for epoch in range(3):
+        total = train(loader, model, criterion, optimizer)
+        is_best = total < best
+        best = min(total, best)
+        print(epoch, is_best, best.hex())
+
+
+def train(loader, model, criterion, optimizer):
+    total = 0.0
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    return total
+
+
+if __name__ == "__main__":
+    main()
+    print(best.hex())
+"""
+)
+
+
+def test_a_function_that_nothing_calls_finds_its_globals(tmp_path: Path) -> None:
+    result = same(NEVER_CALLED, tmp_path)
+    assert result.code is not None
+    assert "def old_train(x, y):" in result.code and "model = lit_model.model" in result.code
+
+
+def test_without_such_a_function_nothing_is_aliased(tmp_path: Path) -> None:
+    head, _, rest = NEVER_CALLED.partition("def old_train")
+    result = same(head + "def train" + rest.partition("def train")[2], tmp_path)
+    assert result.code is not None and "model = lit_model.model" not in result.code
+
+
+def test_a_function_inside_the_guard_that_became_hooks_goes(tmp_path: Path) -> None:
+    result = same(INSIDE_THE_GUARD, tmp_path)
+    assert result.code is not None and "def train():" not in result.code
+
+
+def test_a_function_inside_the_guard_that_is_called_again_stays(tmp_path: Path) -> None:
+    result = same(INSIDE_THE_GUARD + "    print(train().hex())\n", tmp_path)
+    assert result.code is not None and "def train():" in result.code
+
+
+def test_what_main_declares_global_stays_a_global(tmp_path: Path) -> None:
+    result = same(GLOBAL_OF_MAIN, tmp_path)
+    assert result.code is not None and "global best\n" in result.code and "self.best" not in result.code
