@@ -120,10 +120,11 @@ class Rewriter(cst.CSTTransformer):
                 return self._option(original) or updated
             case cst.Call() if isinstance(original, cst.Call):
                 return self._call(original, updated)
-            case cst.SimpleStatementLine(body=[cst.Break()]) if self.loops == 0 and self.edits.leave:
-                return _lines(self.edits.leave, updated)
-            case cst.SimpleStatementLine(body=[cst.Continue()]) if self.loops == 0 and self.edits.skip:
-                return _lines(self.edits.skip, updated)
+            case cst.SimpleStatementLine(body=[*_, last]) if self._exit(last):
+                return _lines(self._exit(last), updated)
+            case cst.SimpleStatementSuite(body=[*_, last]) if self._exit(last):
+                line = cst.SimpleStatementLine(updated.body, trailing_whitespace=updated.trailing_whitespace)
+                return cst.IndentedBlock([*_lines(self._exit(last), line)])
             case cst.SimpleStatementLine() if _is_identity(updated) and not _is_identity(original):
                 return cst.RemoveFromParent()
             case cst.Assign() if isinstance(original, cst.Assign):
@@ -133,6 +134,18 @@ class Rewriter(cst.CSTTransformer):
             case cst.If(body=cst.IndentedBlock(body=[]) as block):
                 return updated.with_changes(body=block.with_changes(body=[cst.parse_statement("pass")]))
         return updated
+
+    def _exit(self, stmt: cst.BaseSmallStatement) -> tuple[str, ...]:
+        """What stands for a ``break`` or ``continue`` of the loop that became a hook."""
+        if self.loops:
+            return ()
+        return (
+            self.edits.leave
+            if isinstance(stmt, cst.Break)
+            else self.edits.skip
+            if isinstance(stmt, cst.Continue)
+            else ()
+        )
 
     # -- expressions ----------
 
@@ -249,7 +262,13 @@ def _expression(text: str, like: cst.BaseExpression) -> cst.BaseExpression:
 
 
 def _lines(texts: Sequence[str], like: cst.SimpleStatementLine) -> cst.FlattenSentinel[cst.SimpleStatementLine]:
+    """Lines in place of one that ends in a ``break`` or ``continue``; what stands before that on the line stays."""
     made = [cst.ensure_type(cst.parse_statement(t), cst.SimpleStatementLine) for t in texts]
+    if len(like.body) > 1:
+        made.insert(
+            0,
+            cst.SimpleStatementLine([*like.body[:-2], like.body[-2].with_changes(semicolon=cst.MaybeSentinel.DEFAULT)]),
+        )
     made[0] = made[0].with_changes(leading_lines=like.leading_lines)
     made[-1] = made[-1].with_changes(trailing_whitespace=like.trailing_whitespace)
     return cst.FlattenSentinel(made)
