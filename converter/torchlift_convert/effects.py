@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from torchlift_convert.knowledge import BUILTINS, CLOCKS, QUIET, QUIET_METHODS, WRITING, listed
+from torchlift_convert.knowledge import BUILTINS, CLOCKS, GROWING_OR_SHRINKING, QUIET, QUIET_METHODS, WRITING, listed
 from torchlift_convert.names import access, own_nodes, parameters
 from torchlift_convert.nest import nodes_of
 from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, dotted, item_flow, reads_of
@@ -185,33 +185,44 @@ class Judge:
         return frozenset(found)
 
     def _changed(self, node: ast.AST, frame: Frame) -> list[str]:
-        """Names whose objects a node may change; of a call of the script's own function, those that it changes."""
+        """Names whose objects a node may change. A bare call is there for what it changes, another for its value."""
         match node:
-            case ast.Expr(value=ast.Call(func=func)) if _only_reads(self.program.canonical(func, frame)):
-                return []
-            case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=args, keywords=[])):
-                target = frame.function(name)
-                if target is not None and not any(isinstance(a, ast.Starred) for a in args):
-                    changed = self._changed_by(*target)
-                    names = [a.arg for a in target[0].args.args]
-                    return [r for n, a in zip(names, args, strict=False) if n in changed and (r := _root(a))]
-            case ast.Expr(value=ast.Call(func=ast.Attribute(value=owner, attr=attr), args=args, keywords=[])):
-                given = self._changed_arguments(attr, args)
-                if given is not None:
-                    return [r for one in (owner, *given) if (r := _root(one))]
+            case ast.Expr(value=ast.Call(func=func) as call):
+                if _only_reads(self.program.canonical(func, frame)):
+                    return []
+                known = self._changed_by_call(call, frame)
+                owner = [r] if isinstance(func, ast.Attribute) and (r := _root(func.value)) else []
+                return _changed_roots(node) if known is None else [*owner, *known]
+            case ast.Call():
+                return self._changed_by_call(node, frame) or []
         return _changed_roots(node)
 
-    def _changed_arguments(self, method: str, args: list[ast.expr]) -> list[ast.expr] | None:
-        """Of what a method is given, what it may change; None when nothing is known about the method."""
-        if method not in self.methods:
-            return [] if method in QUIET_METHODS else None
-        if any(isinstance(a, ast.Starred) for a in args):
+    def _changed_by_call(self, call: ast.Call, frame: Frame) -> list[str] | None:
+        """Names whose objects a call may change; None when nothing is known about what it calls."""
+        if call.keywords or any(isinstance(a, ast.Starred) for a in call.args):
             return None
-        found: dict[ast.expr, None] = {}
-        for own in self.methods[method]:
-            changed = self._changed_by(own, self.program.module)
-            names = [a.arg for a in own.args.args[1:]]
-            found |= {a: None for n, a in zip(names, args, strict=False) if n in changed}
+        match call.func:
+            case ast.Name(id=name):
+                target = frame.function(name)
+                return None if target is None else self._changed_arguments([target], call.args)
+            case ast.Attribute(value=owner, attr=attr) if attr in self.methods:
+                if any(own.decorator_list for own in self.methods[attr]):
+                    return None
+                methods = [(own, self.program.module) for own in self.methods[attr]]
+                return self._changed_arguments(methods, [owner, *call.args])
+            case ast.Attribute(value=owner, attr=attr) if self.program.canonical(call.func, frame) is None:
+                if attr.endswith("_") or attr in GROWING_OR_SHRINKING:  # torch's methods in place
+                    return [r for r in [_root(owner)] if r]
+                return [] if attr in QUIET_METHODS else None
+        return None
+
+    def _changed_arguments(self, functions: list[tuple[FunctionNode, Frame]], given: list[ast.expr]) -> list[str]:
+        """Of what functions of the script are given, the names of what their bodies may change."""
+        found: dict[str, None] = {}
+        for function, outer in functions:
+            changed = self._changed_by(function, outer)
+            names = [a.arg for a in [*function.args.posonlyargs, *function.args.args]]
+            found |= {r: None for n, a in zip(names, given, strict=False) if n in changed and (r := _root(a))}
         return list(found)
 
     def _changed_by(self, func: FunctionNode, outer: Frame) -> frozenset[str]:

@@ -65,6 +65,9 @@ QUIET_METHODS: frozenset[str] = frozenset(
     """.split()
 )
 
+# Methods of containers that give a value and change the container too.
+GROWING_OR_SHRINKING: frozenset[str] = frozenset("pop popitem popleft setdefault".split())
+
 CLOCKS: tuple[str, ...] = ("time.", "datetime.")
 
 
