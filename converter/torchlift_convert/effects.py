@@ -39,6 +39,7 @@ class Judge:
     """Answers questions about effects, following calls into the script's own functions and classes."""
 
     program: Program
+    loaders: frozenset[Var] = frozenset()  # going through one draws
     _memo: dict[ast.AST, Effects] = field(default_factory=dict)
     _changing: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
     _known: dict[tuple[str, ast.stmt, Frame], Any] = field(default_factory=dict)
@@ -73,11 +74,32 @@ class Judge:
         return answer
 
     def _effects_of(self, item: Item) -> Effects:
-        result = self.of(item.shape, item.frame)
+        result = self.of(item.shape, item.frame) | self._going_through(item)
         for hole in item.holes:
             if hole.value is not None:
                 result |= self.of(hole.value, hole.frame)
         return result
+
+    def _going_through(self, item: Item) -> Effects:
+        """Does a statement use a loader for more than its length and its parts?"""
+        if not self.loaders & self.reads(item):
+            return Effects()
+        plain: set[int] = set()
+        for node in nodes_of(item.shape):
+            match node:
+                case (
+                    ast.Attribute(value=ast.Name() as held)
+                    | ast.Call(func=ast.Name(id="len"), args=[ast.Name() as held])
+                ):
+                    plain.add(id(held))
+        names = [n for n in nodes_of(item.shape) if isinstance(n, ast.Name) and id(n) not in plain]
+        used = {v for n in names for v in reads_of(item.frame, n.id)} | self.read_through(item)
+        return Effects(draws=bool(used & self.loaders))
+
+    def remembers(self, cls: ast.ClassDef) -> bool:
+        """Does an object of the class change after it was made, as a cache does?"""
+        methods = [m for m in cls.body if isinstance(m, ast.FunctionDef) and m.name != "__init__" and m.args.args]
+        return any(m.args.args[0].arg in _changed_roots(node) for m in methods for node in ast.walk(m))
 
     def of_call(self, call: ast.Call, frame: Frame) -> Effects:
         name = self.program.canonical(call.func, frame)

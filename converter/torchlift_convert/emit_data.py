@@ -76,7 +76,7 @@ class DataWriter:
         return function(loader.method, (), block)
 
     def _wrapped(self, value: cst.BaseExpression, method: str) -> cst.BaseExpression:
-        if method != "train_dataloader" or not (self.plan.lazy or self.plan.regions.stops):
+        if method != "train_dataloader" or not self.plan.wraps_batches:
             return value
         return cst.Call(cst.Name("Batches"), [cst.Arg(value)])
 

@@ -233,7 +233,7 @@ class ScriptWriter:
         earlier = min(first, last, key=body.index)
         if not self._defines_between(earlier, max(first, last, key=body.index)):
             first = last = earlier
-        if plan.lazy or plan.regions.stops:
+        if plan.wraps_batches:
             out.append((first, _spaced(cst.parse_statement(BATCHES))))
         if plan.data is not None:
             made = DataWriter(plan, plan.data, self.origins, self.lightning, self.dataloader).write()

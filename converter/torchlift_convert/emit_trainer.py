@@ -100,7 +100,7 @@ class TrainerWriter:
         iterable = source_of(header.iterable, header.source, self.env)
         if plan.index_loader:
             iterable = f"{self.dataloader}({iterable}, batch_size=None, generator=torch.Generator())"
-        train = f"Batches({iterable})" if plan.lazy or plan.regions.stops else iterable
+        train = f"Batches({iterable})" if plan.wraps_batches else iterable
         validation = plan.regions.validation
         return (
             train if validation is None else f"{train}, {source_of(validation.iterable, validation.source, self.env)}"

@@ -176,7 +176,7 @@ class Environment:
                 if loader.method == "train_dataloader"
                 else "self.trainer.val_dataloaders"
             )
-            return held + (".loader" if self.plan.lazy and loader.method == "train_dataloader" else "")
+            return held + (".loader" if self.plan.wraps_batches and loader.method == "train_dataloader" else "")
         if loader is not None:
             return f"self.trainer.datamodule.{loader.method}()"
         return f"self.trainer.datamodule.{var.name}" if var in data.attributes else None
@@ -188,7 +188,8 @@ class Environment:
             (self.plan.regions.validation, "self.trainer.val_dataloaders"),
         ):
             if header is not None and self.place is Place.HOOK and variable(header.iterable, header.source) == var:
-                return held
+                wrapped = self.plan.wraps_batches and header is self.plan.regions.batches
+                return held + (".loader" if wrapped else "")
         return None
 
     def _in_data(self, var: Var) -> str | None:

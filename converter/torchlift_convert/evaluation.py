@@ -14,6 +14,8 @@ from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.following import bind_call, bind_returned, split_return
+from torchlift_convert.gradients import takes_gradients
+from torchlift_convert.loaders import oddity
 from torchlift_convert.names import own_nodes
 from torchlift_convert.nest import Nest, nodes_of
 from torchlift_convert.program import Frame, Hole, Item, Program, Var
@@ -151,7 +153,8 @@ class Evaluation:
         if not isinstance(item.stmt, ast.For):
             return False
         header = header_of(item.stmt, item.frame, self.program, self.roles)
-        return variable(header.iterable, header.source) in self.roles.loaders
+        var = variable(header.iterable, header.source)
+        return var in self.roles.loaders and oddity(var, self.roles, self.program) is None
 
     # -- is it the same? ----------
 
@@ -171,6 +174,8 @@ class Evaluation:
         if any(isinstance(e, ast.Break) for i in step for e in exits_of(i.stmt)) or any(
             exits_of(i.stmt) for i in start
         ):
+            return False
+        if takes_gradients([*start, *step, *end], self.judge):
             return False
         return not self._used_after_train(end, models)
 

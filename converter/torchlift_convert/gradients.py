@@ -23,6 +23,23 @@ def looks_at_gradients(items: Iterable[Item], judge: Judge) -> bool:
     return any(_touches(node, frame, judge) for item in items for node, frame in _running(item, judge))
 
 
+def takes_gradients(items: Iterable[Item], judge: Judge) -> bool:
+    """Does one of the statements differentiate, as attacks and saliency maps do? Validation hooks run without."""
+    for node, frame in (one for item in items for one in _running(item, judge)):
+        if isinstance(node, ast.Attribute) and node.attr in (
+            "backward",
+            "requires_grad",
+            "requires_grad_",
+            "retain_grad",
+        ):
+            return True
+        if isinstance(node, ast.Call):
+            name = judge.program.canonical(node.func, frame) or ""
+            if name.startswith(("torch.autograd.", "torch.func.", "torch.enable_grad")) and "Variable" not in name:
+                return True
+    return False
+
+
 def seen_across_validation(regions: Regions, covered: bool, after: list[Item], judge: Judge) -> bool:
     """Would anybody notice that gradients are cleared before validation?
 

@@ -12,6 +12,7 @@ from torchlift_convert.diagnostics import Refuse, note
 from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
 from torchlift_convert.findings import never_trained_again
+from torchlift_convert.loaders import oddity
 from torchlift_convert.nest import Finder, Nest, is_range
 from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
@@ -45,6 +46,7 @@ def make_plan(program: Program, nest: Nest) -> Plan:
 def _plan(program: Program, nest: Nest) -> Plan:
     judge = Judge(program)
     roles = assign_roles(program, nest)
+    judge.loaders = frozenset(roles.loaders)
     regions = Cutter(program, nest, roles, judge).cut()
     lazy = _needs_lazy(regions, judge)
     storage = store(program, nest, roles, regions, judge)
@@ -79,7 +81,11 @@ def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan) -> N
         )
     var = variable(header.iterable, header.source)
     if var in roles.loaders:
-        return
+        why = oddity(var, roles, program)
+        if why is None:
+            return
+        remedy = "Give the dataset a __len__." if "length" in why else "Leave generator= out and seed torch instead."
+        raise Refuse("TL702", f"The loader '{var.name}' {why}.", header.stmt, remedy)
     raise Refuse(
         "TL702",
         f"The batches come from '{ast.unparse(header.iterable)}', which is not made by a DataLoader in this script.",

@@ -30,7 +30,8 @@ class Placer:
         gone = set(others) | set(members)
         places = [self.statements.index(s) for s in members]
         first = max(lowest, min(places, default=0))
-        own = max([lowest, *(p + 1 for p in places)])  # behind the last of the group: where a reader looks for it
+        # behind the last of the group, where a reader looks for it; without a group, behind everything
+        own = max([lowest, *(p + 1 for p in places)]) if places else len(self.statements)
         for position in [own, *range(first, len(self.statements) + 1)]:
             if self._settled(ready, position, gone) and all(self._reaches(p, position, gone) for p in places):
                 return position

@@ -100,3 +100,8 @@ class Plan:
     dropped: dict[ast.stmt, Gone] = field(default_factory=dict)
     index_loader: bool = False  # the batches are the numbers of a range
     lazy: bool = False  # the loader's iterator is made at the first batch
+
+    @property
+    def wraps_batches(self) -> bool:
+        """Is the training loader handed over in a ``Batches``?"""
+        return self.lazy or self.regions.stops

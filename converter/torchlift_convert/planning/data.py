@@ -145,7 +145,10 @@ class DataPlanner:
         """May a hook make the loader later, and more than once? Not when what it is made from draws or has a state."""
         effects = self.ctx.judge.of(stmt, self.ctx.home)
         names = (self.ctx.program.canonical(n.func, self.ctx.home) for n in ast.walk(value) if isinstance(n, ast.Call))
-        return not (effects.draws or effects.writes or effects.unknown) and "torch.Generator" not in names
+        made = {n.func.id for n in ast.walk(value) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        classes = [c for n, c in self.ctx.program.module.classes.items() if n in made]
+        stateful = "torch.Generator" in names or any(self.ctx.judge.remembers(c) for c in classes)
+        return not (effects.draws or effects.writes or effects.unknown or stateful)
 
     def _last_binding(self, var: Var, cut: Slice) -> ast.stmt:
         found = [s for s in cut.statements if var in self.ctx.judge.changes(Item(s, self.ctx.home))]

@@ -12,6 +12,7 @@ import io
 import os
 import random
 import sys
+import tempfile
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -154,10 +155,11 @@ class Traps:
     def exact_script(self, source: str) -> Result:
         result = convert(source, Options())
         assert result.code is not None, "; ".join(str(d) for d in result.diagnostics) or result.status
-        before = run(source, self.folder / "before")
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        before = run(source, folder / "before")
         assert before.steps and before.losses, "a script that does not train proves nothing"
         assert before.steps[0]["weight"] != before.steps[-1]["weight"]
-        difference = first_difference(before, run(result.code, self.folder / "after"))
+        difference = first_difference(before, run(result.code, folder / "after"))
         assert not difference, f"{difference}\n{result.code}"
         return result
 

@@ -1,0 +1,51 @@
+"""Loaders that a Trainer does not go through as a loop does."""
+
+from __future__ import annotations
+
+import ast
+
+from torchlift_convert.facts import MakesLoader
+from torchlift_convert.program import Program, Var
+from torchlift_convert.roles import Roles, variable
+
+
+def oddity(var: Var, roles: Roles, program: Program) -> str | None:
+    """Why batches would differ, as the end of a sentence about the loader; None when they do not."""
+    made = roles.loaders.get(var)
+    if made is None:
+        return None
+    options = {k.arg: k.value for k in made.node.keywords if k.arg}
+    own = options.get("generator")
+    if own is not None and ast.unparse(own) != "None" and {"shuffle", "sampler", "batch_sampler"} & set(options):
+        # samplers draw once more when they are asked for a batch behind the last, which a Trainer never does
+        return "draws from a generator of its own, which a loop leaves in another state than a Trainer"
+    cls = _dataset_class(made, var, roles, program)
+    if cls is not None and _streams(cls, program) and not _sized(cls):
+        # without a length a Trainer fetches one batch ahead of the step
+        return "goes over an IterableDataset without a length, of which a Trainer fetches one batch ahead"
+    return None
+
+
+def _dataset_class(made: MakesLoader, var: Var, roles: Roles, program: Program) -> ast.ClassDef | None:
+    """The class of the script that the dataset is an object of."""
+    value: ast.expr | None = made.dataset
+    frame = var.frame or program.module
+    dataset = variable(made.dataset, frame)
+    if dataset is not None:
+        places = roles.definitions.get(dataset, [])
+        value = places[-1].value if places else None
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        return program.module.classes.get(value.func.id)
+    return None
+
+
+def _streams(cls: ast.ClassDef, program: Program) -> bool:
+    names = [program.canonical(b, program.module) or ast.unparse(b) for b in cls.bases]
+    if any(n.rpartition(".")[2] == "IterableDataset" for n in names):
+        return True
+    own = [program.module.classes[n] for n in names if n in program.module.classes and n != cls.name]
+    return any(_streams(base, program) for base in own)
+
+
+def _sized(cls: ast.ClassDef) -> bool:
+    return any(isinstance(m, ast.FunctionDef) and m.name == "__len__" for m in cls.body)
