@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import TypeGuard
 
 import libcst as cst
@@ -12,7 +13,7 @@ from torchlift_convert.blocks import Block, Statement, class_, function
 from torchlift_convert.environment import Environment, Place, batch_number, epoch_variables, loss_stays, returned_loss
 from torchlift_convert.logging_calls import metrics_of, step_metrics
 from torchlift_convert.plan import Kind, Plan
-from torchlift_convert.program import Frame, Item, Var
+from torchlift_convert.program import Frame, Item, Var, flow_over
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.references import item_references
 from torchlift_convert.regions import Header, Region
@@ -152,13 +153,16 @@ class ModuleWriter:
         leaving = next((n for n, i in enumerate(items) if _exits(i)), len(items))
         if leaving < len(items):
             self._save(block, region, env)
+        known = _known(items, leaving)
         for n, item in enumerate(items):
             if n == leaving:
-                self._log(block, metrics)
+                self._log(block, {name: value for name, value in metrics.items() if name in known})
             block.carry(item, env, edits)
         if leaving == len(items):
             self._save(block, region, env)
             self._log(block, metrics)
+        else:
+            self._log(block, {name: value for name, value in metrics.items() if name not in known})
         self._end_of_loop(block, region)
         if region is Region.STEP:
             self._finish_step(block, env, edits)
@@ -324,6 +328,12 @@ class ModuleWriter:
         assert start is not None
         text = source_of(start, self.plan.nest.home, env)
         return text if isinstance(start, (ast.Constant, ast.Name, ast.Attribute)) else f"({text})"
+
+
+def _known(items: Sequence[Item], leaving: int) -> set[str]:
+    """Names that have their value when the hook may be left for the first time: bound by then, or not bound in it."""
+    bound, every = flow_over(list(items[:leaving])).must, flow_over(list(items))
+    return {v.name for v in bound | (every.exposed - every.may)}
 
 
 def _takes_value(node: ast.AST) -> TypeGuard[ast.Attribute | ast.FormattedValue]:

@@ -110,3 +110,16 @@ LEAVING = {
 @pytest.mark.parametrize("leave", LEAVING.values(), ids=LEAVING.keys())
 def test_a_batch_that_is_left_leaves_its_number_and_its_names(leave: str, tmp_path: Path) -> None:
     same(script(looping(leave=leave, shown="i, x.sum().item().hex(), t.tolist()")), tmp_path)
+
+
+def test_a_number_that_is_made_after_the_epoch_may_end_is_logged_where_it_is_known(tmp_path: Path) -> None:
+    tail = """\
+    if epoch % 2:
+        continue
+    hits = 0
+    for x, t in test_loader:
+        hits += (model(x).argmax(1) == t).sum().item()
+    print(epoch, hits)
+"""
+    result = same(script(looping() + tail), tmp_path)
+    assert result.code is not None and result.code.index("return\n        hits") < result.code.index('"hits"')
