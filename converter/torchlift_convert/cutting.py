@@ -11,7 +11,7 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.evaluation import Evaluation
 from torchlift_convert.gradients import seen_across_validation
 from torchlift_convert.nest import Nest
-from torchlift_convert.program import Item, Program, Var
+from torchlift_convert.program import Frame, Item, Program, Var
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.regions import (
     BAR,
@@ -26,6 +26,7 @@ from torchlift_convert.regions import (
 )
 from torchlift_convert.roles import Roles, add_definitions, variable
 from torchlift_convert.stepping import Stepping
+from torchlift_convert.syntax import blocks_of, walk_statements
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -87,15 +88,33 @@ class Cutter:
                 isinstance(stmt, ast.Expr) and isinstance(stmt.value, ast.Constant) and item.frame is not self.nest.home
             ):
                 self.gone[stmt] = Gone(FateKind.MERGED, "docstring of a function that became hooks")
-            elif self._is_bar(item):
+            elif self._only_shows(stmt, item.frame):
                 self.gone[stmt] = BAR
             else:
-                kept.append(item)
+                kept.append(self._without_bars(item))
         return kept
 
+    def _only_shows(self, stmt: ast.stmt, frame: Frame) -> bool:
+        """A statement about a bar, or an ``if`` around nothing else."""
+        if not isinstance(stmt, ast.If):
+            return self._is_bar(Item(stmt, frame))
+        effects = self.judge.of(stmt.test, frame)
+        quiet = not (effects.draws or effects.writes or effects.unknown)
+        return quiet and all(self._only_shows(s, frame) for s in [*stmt.body, *stmt.orelse])
+
+    def _without_bars(self, item: Item) -> Item:
+        """A compound statement less what it shows on a bar."""
+        nested = [s for b in blocks_of(item.stmt) for s in walk_statements(b)]
+        inside = [s for s in nested if self._is_bar(Item(s, item.frame))]
+        self.gone |= dict.fromkeys(inside, BAR)
+        return replace(item, without=(*item.without, *inside)) if inside else item
+
     def _is_bar(self, item: Item) -> bool:
-        """Making a bar, or a bare call of one of its methods that only concerns the screen."""
+        """Making a bar, or a bare call of one of its methods, or setting a part, that only concerns the screen."""
         match item.stmt:
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name() as owner)], value=shown):
+                effects = self.judge.of(shown, item.frame)
+                return variable(owner, item.frame) in self.roles.bars and not (effects.draws or effects.writes)
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr=attr))):
                 screen = (
                     "update",
@@ -158,3 +177,8 @@ class Cutter:
         if stopped or any(reads_any(i, watched, self.judge) for i in overtaken):
             return None
         return region, item, "epoch"
+
+
+def read_bars(regions: Regions, roles: Roles, judge: Judge) -> frozenset[Var]:
+    """Bars that statements of the hooks still use: for more than to show something, or to loop over."""
+    return roles.bars & frozenset[Var]().union(*(judge.reads(i) for items in regions.items.values() for i in items))

@@ -213,7 +213,7 @@ class Finder:
     def _lay_out(self, home: Frame, outer: Loop, path: tuple[Block, ...]) -> Nest:
         entries = self.flatten(home, outer.body)
         inner = [i for i, e in enumerate(entries) if isinstance(e, LoopEntry)]
-        beside = any(isinstance(e, Item) and not e.holes and self.reaches(e.stmt) for e in entries)  # trains there too
+        beside = len(inner) > 1 or any(isinstance(e, Item) and not e.holes and self.reaches(e.stmt) for e in entries)
         two_levels = len(inner) == 1 and isinstance(outer, ast.For) and is_range(outer.iter) and not beside
         if not two_levels or not isinstance(outer, ast.For):
             return self._one_level(home, outer, path, entries, beside)
@@ -239,9 +239,7 @@ class Finder:
             followed=tuple(self.followed),
         )
 
-    def _one_level(
-        self, home: Frame, outer: Loop, path: tuple[Block, ...], entries: list[Entry], beside: bool
-    ) -> Nest:
+    def _one_level(self, home: Frame, outer: Loop, path: tuple[Block, ...], entries: list[Entry], beside: bool) -> Nest:
         if not isinstance(outer, ast.For):
             raise Refuse("TL102", "The training loop is a while loop.", outer, "Write it as 'for step in range(...)'.")
         if outer.orelse:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import libcst as cst
 
-from torchlift_convert.cutting import Cutter
+from torchlift_convert.cutting import Cutter, read_bars
 from torchlift_convert.diagnostics import Refuse, note
 from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
@@ -48,6 +48,10 @@ def _plan(program: Program, nest: Nest) -> Plan:
     roles = assign_roles(program, nest)
     judge.loaders = frozenset(roles.loaders)
     regions = Cutter(program, nest, roles, judge).cut()
+    bars = read_bars(regions, roles, judge)
+    if bars:  # they stay what they were
+        roles = replace(roles, bars=roles.bars - bars)
+        regions = Cutter(program, nest, roles, judge).cut()
     lazy = _needs_lazy(regions, judge)
     storage = store(program, nest, roles, regions, judge)
     plan = assemble(Context(program, nest, roles, regions, storage, judge))

@@ -203,7 +203,7 @@ def _fill(stmt: ast.stmt, names: dict[ast.expr, str], without: tuple[ast.stmt, .
             if id(node) in dropped:
                 return None
             node = super().visit(node)
-            if isinstance(node, ast.If) and not node.body:
+            if isinstance(node, (ast.If, ast.For)) and not node.body:
                 node.body = [ast.copy_location(ast.Pass(), node)]
             return node
 

@@ -129,9 +129,9 @@ class Rewriter(cst.CSTTransformer):
                 return cst.RemoveFromParent()
             case cst.Assign() if isinstance(original, cst.Assign):
                 return _without_identities(original, updated)
-            case cst.If(body=cst.IndentedBlock(body=[]), orelse=None):
+            case cst.If(body=cst.IndentedBlock(body=[]), orelse=None) | cst.Else(body=cst.IndentedBlock(body=[])):
                 return cst.RemoveFromParent()
-            case cst.If(body=cst.IndentedBlock(body=[]) as block):
+            case cst.If(body=cst.IndentedBlock(body=[]) as block) | cst.For(body=cst.IndentedBlock(body=[]) as block):
                 return updated.with_changes(body=block.with_changes(body=[cst.parse_statement("pass")]))
         return updated
 

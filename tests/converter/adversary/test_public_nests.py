@@ -99,3 +99,33 @@ def test_what_only_configure_optimizers_needs_is_no_parameter(tmp_path: Path) ->
 def test_torch_is_imported_where_the_output_names_it_first(tmp_path: Path) -> None:
     result = same(NO_NAME_TORCH, tmp_path)
     assert result.code is not None and "\nimport torch\n" in result.code
+
+
+TWO_RANGES = """
+import torch
+import torch.nn as nn
+
+G = nn.Linear(3, 4)
+D = nn.Linear(4, 1)
+g_opt = torch.optim.SGD(G.parameters(), lr=0.01)
+d_opt = torch.optim.SGD(D.parameters(), lr=0.01)
+d_steps, g_steps = 2, 3
+for it in range(6):
+    for d_index in range(d_steps):
+        D.zero_grad()
+        d_loss = D(G(torch.randn(8, 3)).detach()).mean() - D(torch.randn(8, 4) + 2).mean()
+        d_loss.backward()
+        d_opt.step()
+    for g_index in range(g_steps):
+        G.zero_grad()
+        g_loss = -D(G(torch.randn(8, 3))).mean()
+        g_loss.backward()
+        g_opt.step()
+    print(it, d_loss.item().hex(), g_loss.item().hex())
+"""
+
+
+def test_two_range_loops_side_by_side_are_one_step(tmp_path: Path) -> None:
+    result = same(TWO_RANGES, tmp_path)
+    assert result.optimization is Optimization.MANUAL
+    assert result.code is not None and "for g_index in range(g_steps):" in result.code
