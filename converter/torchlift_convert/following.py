@@ -9,6 +9,28 @@ from torchlift_convert.names import access, free_names, own_nodes, parameters
 from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, dotted
 
 
+def _decides(name: str, func: FunctionNode) -> bool:
+    """Does a condition look at the parameter alone, or at whether it is None? A constant would read odd there."""
+    for node in own_nodes(func):
+        match node:
+            case (
+                ast.If(test=test)
+                | ast.IfExp(test=test)
+                | ast.While(test=test)
+                | ast.UnaryOp(op=ast.Not(), operand=test)
+            ):
+                parts = [test]
+            case ast.BoolOp(values=parts):
+                pass
+            case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=comparators):
+                parts = [left, *comparators]
+            case _:
+                continue
+        if any(isinstance(p, ast.Name) and p.id == name for p in parts):
+            return True
+    return False
+
+
 def bind_call(
     call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame, undecorated: bool = False
 ) -> tuple[Frame, list[Item]]:
@@ -49,7 +71,8 @@ def bind_call(
         expr = given.get(name, defaults.get(name))
         if expr is None:
             raise refuse(f"gives no '{name}'")
-        if name not in rebound and (dotted(expr) is not None or isinstance(expr, ast.Constant)):
+        stands = dotted(expr) is not None or (isinstance(expr, ast.Constant) and not _decides(name, func))
+        if name not in rebound and stands:
             inner.bound[name] = Bound(expr, source)
             continue
         assign = ast.Assign([ast.Name(name, ast.Store())], expr)

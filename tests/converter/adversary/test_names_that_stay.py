@@ -123,3 +123,23 @@ def test_a_number_that_is_made_after_the_epoch_may_end_is_logged_where_it_is_kno
 """
     result = same(script(looping() + tail), tmp_path)
     assert result.code is not None and result.code.index("return\n        hits") < result.code.index('"hits"')
+
+
+def test_no_condition_is_about_a_constant(tmp_path: Path) -> None:
+    functions = """
+def train(model, loader, optimizer, clip=None, verbose=True):
+    for x, t in loader:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), t)
+        loss.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimizer.step()
+    if verbose:
+        print(loss.item().hex())
+
+
+"""
+    loop = "for epoch in range(2):\n    train(model, train_loader, optimizer, clip=1.0)\n"
+    result = same(script(loop).replace(DATA, functions + DATA), tmp_path)
+    assert result.code is not None and "1.0 is not" not in result.code and "if True" not in result.code
