@@ -49,6 +49,7 @@ def assemble(ctx: Context) -> Plan:
     """Decide everything: data, modules, optimizers, parameters, places, names."""
     _refuse_rebound_roles(ctx)
     _refuse_closures(ctx)
+    _refuse_handlers(ctx)
     data = DataPlanner(ctx).plan()
     optimizers = OptimizerPlanner(ctx)
     config = optimizers.config()
@@ -83,6 +84,26 @@ def _refuse_closures(ctx: Context) -> None:
                 ctx.nest.outer,
                 "Hand it to that function as an argument.",
             )
+
+
+def _refuse_handlers(ctx: Context) -> None:
+    """Handlers around the loop stay around ``fit``; what they read must not live on the module by then."""
+    moved = ctx.storage.bound | ctx.epoch_variable() | {*ctx.roles.optimizers, *ctx.roles.schedulers}
+    for block in ctx.nest.path:
+        around = block.body[block.index]
+        if not isinstance(around, ast.Try):
+            continue
+        parts = [s for h in around.handlers for s in h.body] + around.orelse + around.finalbody
+        for stmt in parts:
+            read = ctx.judge.reads(Item(stmt, ctx.home)) & moved - ctx.storage.pinned
+            if read:
+                name = min(v.name for v in read)
+                raise Refuse(
+                    "TL106",
+                    f"A handler around the loop reads '{name}', which the loop makes or changes.",
+                    stmt,
+                    "Move the statement behind the 'try', or the 'try' into the loop.",
+                )
 
 
 def _draft(ctx: Context, data: DataPlan | None, config: list[ast.stmt], early: bool, whole: bool) -> Draft | None:
