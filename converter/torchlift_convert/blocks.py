@@ -60,11 +60,13 @@ class Block:
     def _bind(self, item: Item, env: Environment, edits: Edits) -> None:
         from torchlift_convert.rewrite import source_of
 
-        assert isinstance(item.stmt, ast.Assign) and isinstance(item.stmt.targets[0], ast.Name)
+        assert isinstance(item.stmt, ast.Assign)
         hole = item.holes[0]
         assert hole.value is not None
-        name = item.stmt.targets[0].id
-        target = env.name(item.frame, name) or name
+        bound = item.stmt.targets[0]
+        names = [n.id for n in ast.walk(bound) if isinstance(n, ast.Name)]
+        target = ", ".join(env.name(item.frame, n) or n for n in names)
+        target += "," if isinstance(bound, ast.Tuple) and len(names) == 1 else ""
         value = source_of(hole.value, hole.frame, env, edits)
         if target != value:
             self.line(f"{target} = {value}")

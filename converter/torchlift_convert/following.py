@@ -52,21 +52,26 @@ def bind_call(
     if (
         spec.vararg
         or spec.kwarg
-        or any(isinstance(a, ast.Starred) for a in call.args)
+        or any(isinstance(a, ast.Starred) for a in call.args[:-1])
         or any(k.arg is None for k in call.keywords)
     ):
         raise refuse("uses starred arguments")
     names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
-    if len(call.args) > len(names):
+    args, unpacked = call.args, list[str]()
+    if args and isinstance(args[-1], ast.Starred):  # it gives all parameters that nothing else gives
+        if call.keywords or spec.defaults:
+            raise refuse("uses starred arguments")
+        args, unpacked = args[:-1], names[len(args) - 1 :]
+    if len(args) > len(names):
         raise refuse("has too many arguments")
-    given: dict[str, ast.expr] = dict(zip(names, call.args, strict=False))
+    given: dict[str, ast.expr] = dict(zip(names, args, strict=False))
     given |= {k.arg: k.value for k in call.keywords if k.arg}
     defaults = dict(zip(reversed(names), reversed(spec.defaults), strict=False))
     defaults |= {a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
     inner = Frame(func, outer)
     rebound = frozenset[str]().union(*(access(s).binds for s in func.body))
     binds: list[Item] = []
-    for name in [*names, *(a.arg for a in spec.kwonlyargs)]:
+    for name in [*(n for n in names if n not in unpacked), *(a.arg for a in spec.kwonlyargs)]:
         source = frame if name in given else outer
         expr = given.get(name, defaults.get(name))
         if expr is None:
@@ -75,10 +80,20 @@ def bind_call(
         if name not in rebound and stands:
             inner.bound[name] = Bound(expr, source)
             continue
-        assign = ast.Assign([ast.Name(name, ast.Store())], expr)
-        ast.fix_missing_locations(ast.copy_location(assign, call))
-        binds.append(Item(assign, inner, (Hole("__argument__", expr, expr, source),), synthetic=True))
+        binds.append(_binding(ast.Name(name, ast.Store()), expr, call, source, inner))
+    if unpacked:
+        starred = call.args[-1]
+        assert isinstance(starred, ast.Starred)
+        targets = ast.Tuple([ast.Name(n, ast.Store()) for n in unpacked], ast.Store())
+        binds.append(_binding(targets, starred.value, call, frame, inner))
     return inner, binds
+
+
+def _binding(target: ast.expr, value: ast.expr, call: ast.Call, source: Frame, inner: Frame) -> Item:
+    """An assignment to parameters, in place of the call that gives them."""
+    assign = ast.Assign([target], value)
+    ast.fix_missing_locations(ast.copy_location(assign, call))
+    return Item(assign, inner, (Hole("__argument__", value, value, source),), synthetic=True)
 
 
 def bind_returned(stmt: ast.stmt, call: ast.Call, frame: Frame, inner: Frame, value: ast.expr | None) -> bool:

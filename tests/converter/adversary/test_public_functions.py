@@ -6,6 +6,9 @@ from pathlib import Path
 
 from tests.converter.adversary.harness import same
 
+from torchlift_convert.api import convert
+from torchlift_convert.types import Options, Status
+
 HEAD = """
 import torch
 import torch.nn as nn
@@ -131,3 +134,50 @@ def test_a_function_inside_the_guard_that_is_called_again_stays(tmp_path: Path) 
 def test_what_main_declares_global_stays_a_global(tmp_path: Path) -> None:
     result = same(GLOBAL_OF_MAIN, tmp_path)
     assert result.code is not None and "global best\n" in result.code and "self.best" not in result.code
+
+
+STARRED = """
+import random
+
+import torch
+import torch.nn as nn
+
+text = "the quick brown fox jumps over the lazy dog " * 4
+letters = sorted(set(text))
+net = nn.GRU(len(letters), 8)
+head = nn.Linear(8, len(letters))
+optimizer = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=0.01)
+criterion = nn.CrossEntropyLoss()
+
+
+def sample():
+    at = random.randint(0, len(text) - 10)
+    codes = torch.tensor([letters.index(c) for c in text[at : at + 9]])
+    return nn.functional.one_hot(codes[:-1], len(letters)).float(), codes[1:]
+
+
+def train(inp, target):
+    optimizer.zero_grad()
+    out, _ = net(inp)
+    loss = criterion(head(out), target)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+for epoch in range(1, 8):
+    loss = train(*sample())
+    if epoch % 2 == 0:
+        print(epoch, loss.hex())
+"""
+
+
+def test_a_starred_last_argument_gives_the_parameters_that_are_left(tmp_path: Path) -> None:
+    result = same(STARRED, tmp_path)
+    assert result.code is not None and "inp, target = sample()" in result.code
+
+
+def test_a_starred_argument_beside_a_default_is_not_guessed() -> None:
+    result = convert(STARRED.replace("def train(inp, target):", "def train(inp, target, clip=1.0):"), Options())
+    assert result.status is Status.REFUSED
+    assert [d.code for d in result.diagnostics] == ["TL104"]
