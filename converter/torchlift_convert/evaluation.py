@@ -196,7 +196,8 @@ class Evaluation:
         for fact in facts_of(item.stmt, item.frame, self.program):
             if isinstance(fact, F.Mode):
                 same = isinstance(bare, F.Mode) and bare.node is fact.node
-                if not same or variable(fact.receiver, item.frame) not in self.roles.models:
+                whole = variable(fact.receiver, item.frame) in self.roles.models
+                if not same or not whole or fact.training is None:
                     return True
         return False
 

@@ -47,10 +47,10 @@ class Clip(Fact):
 
 @dataclass(frozen=True, eq=False)
 class Mode(Fact):
-    """``receiver.train()`` or ``receiver.eval()``"""
+    """``receiver.train()`` or ``receiver.eval()``; ``training`` is None where a value of the script decides."""
 
     receiver: ast.expr
-    training: bool
+    training: bool | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,6 +50,11 @@ MODES = {
     "a frozen part": epoch(TRAIN_MODE, "    model[1].eval()", TRAIN, EVAL_MODE, TEST),
     "a frozen part, once": "model[1].eval()\n" + epoch(TRAIN, TEST),
     "by a flag": epoch("    model.train(True)", TRAIN, "    model.train(False)", TEST),
+    "by a value": epoch("    model.train(epoch < 1)", TRAIN, TEST),
+    "by a value, and back": epoch(TRAIN_MODE, TRAIN, "    model.train(mode=epoch > 5)", TEST),
+    "by keyword": epoch(TRAIN_MODE, TRAIN, "    model.train(mode=False)", TEST),
+    "by a function": "def switch(net, on):\n    net.train(on)\n\n\n"
+    + epoch("    switch(model, True)", TRAIN, "    switch(model, False)", TEST),
     "under a condition": epoch(TRAIN_MODE, TRAIN, "    if epoch:\n        model.eval()", TEST),
 }
 TIMES = {

@@ -29,7 +29,7 @@ AFTER = {
     "the loss kept with its graph": "kept.append(loss)",
     "a state dict": "print(model.state_dict()['0.weight'].sum().item())",
     "names deleted": "del x, y",
-    "matched": "match i % 3:\n            case 0:\n                print(i)\n            case rest:\n                print(rest)",
+    "matched": "match i % 3:\n            case 0:\n                print(i)\n            case _:\n                pass",
     "a clock": "started = time.time()",
 }
 SETUP = "import time\n\nshadow, kept = copy.deepcopy(model), []\n"
