@@ -6,7 +6,7 @@ Two statements commute when neither binds or mutates what the other reads, and t
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -238,7 +238,7 @@ class Judge:
                 return [] if attr in QUIET_METHODS else None
         return None
 
-    def _changed_arguments(self, functions: list[tuple[FunctionNode, Frame]], given: list[ast.expr]) -> list[str]:
+    def _changed_arguments(self, functions: Sequence[tuple[FunctionNode, Frame]], given: list[ast.expr]) -> list[str]:
         """Of what functions of the script are given, the names of what their bodies may change."""
         found: dict[str, None] = {}
         for function, outer in functions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import libcst as cst
 
@@ -12,6 +12,7 @@ from torchlift_convert.emit_data import DataWriter
 from torchlift_convert.emit_module import ModuleWriter
 from torchlift_convert.emit_trainer import TrainerWriter, alias
 from torchlift_convert.environment import Environment, Place
+from torchlift_convert.handlers import catching_exit, names_interrupt
 from torchlift_convert.plan import Param, Plan
 from torchlift_convert.program import Item
 from torchlift_convert.regions import Region
@@ -274,9 +275,15 @@ class ScriptWriter:
             return [node]
         for inside in [stmt, *_within(stmt)]:
             self.origins.record(self.script.line.get(inside, self.script.node[inside]), inside)
-        made = node.visit(Splice(self.script, self.written, self.origins, self.own))
+        made = node.visit(Splice(self.script, self.written, self.origins, self.own, self._handlers()))
         assert isinstance(made, (cst.SimpleStatementLine, cst.BaseCompoundStatement))
         return [made]
+
+    def _handlers(self) -> dict[int, Callable[[cst.ExceptHandler], cst.ExceptHandler]]:
+        """Handlers of Ctrl-C around the loop, and what they become."""
+        around = [self.script.node[block.body[block.index]] for block in self.plan.nest.path]
+        handlers = [h for t in around if isinstance(t, cst.Try) for h in t.handlers if names_interrupt(h)]
+        return {id(h): catching_exit for h in handlers}
 
     def _followed_functions(self) -> set[ast.stmt]:
         """Functions of the top level whose statements are hooks now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import libcst as cst
 
@@ -15,13 +15,19 @@ class Splice(cst.CSTTransformer):
     """Replaces statements by lists of statements, by identity.
 
     ``own``: ids of the user's own statements; one that is rebuilt around a replacement stays the user's own.
+    ``changed``: what becomes of exception handlers, by id.
     """
 
     def __init__(
-        self, script: Script, written: Mapping[ast.stmt, Sequence[cst.BaseStatement]], origins: Origins, own: set[int]
+        self,
+        script: Script,
+        written: Mapping[ast.stmt, Sequence[cst.BaseStatement]],
+        origins: Origins,
+        own: set[int],
+        changed: Mapping[int, Callable[[cst.ExceptHandler], cst.ExceptHandler]],
     ) -> None:
         super().__init__()
-        self.written, self.origins, self.own = written, origins, own
+        self.written, self.origins, self.own, self.changed = written, origins, own, changed
         self.by_id: dict[int, list[ast.stmt]] = {}
         for stmt in written:
             line = script.line.get(stmt)
@@ -36,6 +42,7 @@ class Splice(cst.CSTTransformer):
             self.origins.relabel(original, updated)
             if id(original) in self.own:
                 self.own.add(id(updated))
-            return updated
+            change = self.changed.get(id(original))
+            return change(updated) if change is not None and isinstance(updated, cst.ExceptHandler) else updated
         nodes = [n for s in stmts for n in self.written[s]]
         return cst.FlattenSentinel(nodes) if nodes else cst.RemoveFromParent()
