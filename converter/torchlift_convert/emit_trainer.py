@@ -98,6 +98,9 @@ class TrainerWriter:
         header = plan.regions.batches
         assert header is not None
         iterable = source_of(header.iterable, header.source, self.env)
+        if plan.list_loader:
+            as_it_is = "batch_size=None, collate_fn=lambda sample: sample"
+            iterable = f"{self.dataloader}({iterable}, {as_it_is}, generator=torch.Generator())"
         if plan.index_loader:
             iterable = f"{self.dataloader}({iterable}, batch_size=None, generator=torch.Generator())"
         train = f"Batches({iterable})" if plan.wraps_batches else iterable

@@ -12,6 +12,7 @@ from torchlift_convert.diagnostics import Refuse, note
 from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
 from torchlift_convert.findings import never_trained_again
+from torchlift_convert.listing import goes_over_list
 from torchlift_convert.loaders import oddity
 from torchlift_convert.nest import Finder, Nest, is_range
 from torchlift_convert.plan import Plan
@@ -57,9 +58,10 @@ def _plan(program: Program, nest: Nest) -> Plan:
     plan = assemble(Context(program, nest, roles, regions, storage, judge))
     header = regions.batches
     indexed = header is not None and is_range(header.iterable)
-    if nest.batches is not None and header is not None:
+    listed = goes_over_list(nest, regions, roles, judge)
+    if nest.batches is not None and header is not None and not listed:
         _check_iterable(program, nest, roles, plan)
-    return replace(plan, index_loader=indexed, lazy=lazy)
+    return replace(plan, index_loader=indexed, list_loader=listed, lazy=lazy)
 
 
 def _needs_lazy(regions: Regions, judge: Judge) -> bool:

@@ -99,6 +99,7 @@ class Plan:
     eval_after: tuple[Var, ...]  # models that the script's own loop left in evaluation mode
     dropped: dict[ast.stmt, Gone] = field(default_factory=dict)
     index_loader: bool = False  # the batches are the numbers of a range
+    list_loader: bool = False  # the batches are what a list holds
     lazy: bool = False  # the loader's iterator is made at the first batch
 
     @property

@@ -57,7 +57,9 @@ class Context:
         if header is None:
             return None
         var = variable(header.iterable, header.source)
-        return var if var is not None and var.frame is self.home and var not in self.storage.bound else None
+        if var not in self.roles.loaders or var in self.storage.bound:
+            return None
+        return var if var is not None and var.frame is self.home else None
 
     def validation_loader(self) -> Var | None:
         """The variable that the validation loop iterates."""
