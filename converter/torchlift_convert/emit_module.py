@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import TypeGuard
 
 import libcst as cst
 
 from torchlift_convert import facts as F
 from torchlift_convert.blocks import Block, Statement, class_, function
-from torchlift_convert.environment import Environment, Place, batch_number, epoch_variables, loss_stays, returned_loss
+from torchlift_convert.environment import (
+    Environment,
+    Place,
+    batch_number,
+    epoch_variables,
+    loss_stays,
+    only_value,
+    returned_loss,
+)
 from torchlift_convert.logging_calls import metrics_of, step_metrics
 from torchlift_convert.plan import Kind, Plan
 from torchlift_convert.program import Frame, Item, Var, flow_over
@@ -236,23 +243,8 @@ class ModuleWriter:
             if var == returned_loss(plan) and loss_stays(plan):
                 continue
             value = env.text(var) or var.name
-            detached = ".detach()" if self._is_graph_tensor(var) and self._only_value(var, region) else ""
+            detached = ".detach()" if self._is_graph_tensor(var) and only_value(plan, var, region) else ""
             block.line(f"self.{plan.names[var]} = {value}{detached}")
-
-    def _only_value(self, var: Var, own: Region) -> bool:
-        """Do other regions and the code after the loop read the value alone, and cannot tell whether it has a graph?"""
-        plan = self.plan
-        items = [i for r in Region if r is not own for i in plan.regions.of(r)]
-        items += [Item(s, plan.nest.home) for s in plan.nest.post]
-        for item in items:
-            parts = [(item.shape, item.frame), *((h.value, h.frame) for h in item.holes if h.value is not None)]
-            for part, frame in parts:
-                whole = {id(n.value) for n in ast.walk(part) if _takes_value(n)}
-                for node in ast.walk(part):
-                    read = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in whole
-                    if read and variable(node, frame) == var:
-                        return False
-        return True
 
     def _is_graph_tensor(self, var: Var) -> bool:
         """Surely a tensor that carries a graph: something that backward() is called on, or what a model returns."""
@@ -334,13 +326,6 @@ def _known(items: Sequence[Item], leaving: int) -> set[str]:
     """Names that have their value when the hook may be left for the first time: bound by then, or not bound in it."""
     bound, every = flow_over(list(items[:leaving])).must, flow_over(list(items))
     return {v.name for v in bound | (every.exposed - every.may)}
-
-
-def _takes_value(node: ast.AST) -> TypeGuard[ast.Attribute | ast.FormattedValue]:
-    """``loss.item()``, ``loss.data``, and a tensor of one number in an f-string."""
-    if isinstance(node, ast.Attribute):
-        return node.attr in ("item", "detach", "data", "tolist", "size", "shape")
-    return isinstance(node, ast.FormattedValue)
 
 
 def _exits(item: Item) -> bool:

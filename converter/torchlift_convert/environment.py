@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeGuard
 
 from torchlift_convert.plan import Kind, Param, Plan
 from torchlift_convert.program import Bound, Frame, Item, Var, dotted
@@ -281,7 +282,31 @@ def loss_stays(plan: Plan) -> bool:
     others = [r for r in Region if r not in (Region.STEP, Region.BATCH_END)]
     flows = plan.storage.flows
     rebound = var in flows[Region.BATCH_END].may
-    return not rebound and var not in plan.storage.read_after and not any(var in flows[r].exposed for r in others)
+    if var is None or rebound or var in plan.storage.read_after or any(var in flows[r].exposed for r in others):
+        return False
+    return only_value(plan, var, Region.STEP)
+
+
+def only_value(plan: Plan, var: Var, own: Region) -> bool:
+    """Do other regions and the code after the loop read the value alone, and cannot tell whether it has a graph?"""
+    items = [i for r in Region if r is not own for i in plan.regions.of(r)]
+    items += [Item(s, plan.nest.home) for s in plan.nest.post]
+    for item in items:
+        parts = [(item.shape, item.frame), *((h.value, h.frame) for h in item.holes if h.value is not None)]
+        for part, frame in parts:
+            whole = {id(n.value) for n in ast.walk(part) if _takes_value(n)}
+            for node in ast.walk(part):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in whole:
+                    if variable(node, frame) == var:
+                        return False
+    return True
+
+
+def _takes_value(node: ast.AST) -> TypeGuard[ast.Attribute | ast.FormattedValue]:
+    """``loss.item()``, ``loss.data``, and a tensor of one number in an f-string."""
+    if isinstance(node, ast.Attribute):
+        return node.attr in ("item", "detach", "data", "tolist", "size", "shape")
+    return isinstance(node, ast.FormattedValue)
 
 
 def region_items(plan: Plan, region: Region) -> tuple[Item, ...]:

@@ -181,3 +181,31 @@ def test_a_starred_argument_beside_a_default_is_not_guessed() -> None:
     result = convert(STARRED.replace("def train(inp, target):", "def train(inp, target, clip=1.0):"), Options())
     assert result.status is Status.REFUSED
     assert [d.code for d in result.diagnostics] == ["TL104"]
+
+
+PRINTS_THE_LOSS = """
+import torch
+import torch.nn as nn
+
+x, y = torch.randn(8, 2), torch.randn(8, 1)
+model = nn.Linear(2, 1)
+criterion = nn.MSELoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for epoch in range(6):
+    loss = criterion(model(x), y)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    w, b = model.parameters()
+    print(epoch, w[0][0].item(), loss)
+"""
+
+
+def test_a_loss_that_is_printed_whole_keeps_its_graph(tmp_path: Path) -> None:
+    result = same(PRINTS_THE_LOSS, tmp_path)
+    assert result.code is not None and 'outputs["loss"]' not in result.code
+
+
+def test_a_loss_of_which_the_value_is_printed_comes_from_the_outputs(tmp_path: Path) -> None:
+    result = same(PRINTS_THE_LOSS.replace(".item(), loss)", ".item(), loss.item())"), tmp_path)
+    assert result.code is not None and 'outputs["loss"].item()' in result.code

@@ -177,9 +177,15 @@ def test_shuffling_by_a_generator_of_its_own_is_refused(traps) -> None:
     assert "generator" in traps.refused(loop, "TL702", data=TENSORS + loaders).message
 
 
-def test_batches_that_are_no_loader_are_refused(traps) -> None:
-    """Lightning takes a list for several loaders, and a zip for one without a length."""
+def test_batches_of_a_list(traps) -> None:
+    """Lightning takes a list for several loaders: it comes in one."""
     batches = "batches = [(inputs[i : i + 8], targets[i : i + 8]) for i in range(0, 40, 8)]\n"
+    traps.exact(TRAIN_ONLY.replace("BATCHES:", "batches:"), data=TENSORS + batches)
+
+
+def test_batches_that_are_no_loader_are_refused(traps) -> None:
+    """Lightning takes a tuple for several loaders, and a zip for one without a length."""
+    batches = "batches = tuple((inputs[i : i + 8], targets[i : i + 8]) for i in range(0, 40, 8))\n"
     traps.refused(TRAIN_ONLY.replace("BATCHES:", "batches:  # here"), "TL702", data=TENSORS + batches)
     loop = TRAIN_ONLY.replace("x, y in BATCHES:", "(x, y), _ in zip(train_loader, test_loader):  # here")
     traps.refused(loop, "TL702")
