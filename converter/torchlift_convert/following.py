@@ -6,7 +6,17 @@ import ast
 
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.names import access, free_names, own_nodes, parameters
-from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, dotted
+from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, dotted, globals_bound_in
+
+
+def _rebound_meanwhile(expr: ast.expr, frame: Frame, func: FunctionNode) -> bool:
+    """May the variable that an argument names get another value while the function runs?"""
+    var = frame.resolve(expr.id) if isinstance(expr, ast.Name) else None
+    if var is None or var.frame is None:
+        return False
+    if isinstance(var.frame.scope, ast.Module):
+        return var.name in globals_bound_in(var.frame.scope)
+    return var.name in free_names(func).binds
 
 
 def _decides(name: str, func: FunctionNode) -> bool:
@@ -77,7 +87,7 @@ def bind_call(
         if expr is None:
             raise refuse(f"gives no '{name}'")
         stands = dotted(expr) is not None or (isinstance(expr, ast.Constant) and not _decides(name, func))
-        if name not in rebound and stands:
+        if name not in rebound and stands and not _rebound_meanwhile(expr, source, func):
             inner.bound[name] = Bound(expr, source)
             continue
         binds.append(_binding(ast.Name(name, ast.Store()), expr, call, source, inner))

@@ -48,6 +48,7 @@ class Draft:
 def assemble(ctx: Context) -> Plan:
     """Decide everything: data, modules, optimizers, parameters, places, names."""
     _refuse_rebound_roles(ctx)
+    _refuse_counted_by_hand(ctx)
     _refuse_closures(ctx)
     _refuse_handlers(ctx)
     data = DataPlanner(ctx).plan()
@@ -72,6 +73,19 @@ def _refuse_rebound_roles(ctx: Context) -> None:
             raise Refuse(
                 "TL106", f"'{var.name}' is made anew inside the loop.", ctx.nest.outer, "Make it once, before the loop."
             )
+
+
+def _refuse_counted_by_hand(ctx: Context) -> None:
+    """The Trainer counts the epochs; a loop that gives its counter another value counts otherwise."""
+    for var in sorted(ctx.epoch_variable() & ctx.storage.bound, key=lambda v: v.name):
+        places = ctx.roles.definitions.get(var, [])
+        inside = [d.stmt for d in places if any(d.stmt is i.stmt for i in ctx.hooks)]
+        raise Refuse(
+            "TL106",
+            f"The loop gives its own counter '{var.name}' another value.",
+            inside[0] if inside else ctx.nest.outer,
+            "Count with a variable of its own, or start the range at another number.",
+        )
 
 
 def _refuse_closures(ctx: Context) -> None:

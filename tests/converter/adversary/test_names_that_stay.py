@@ -143,3 +143,31 @@ def train(model, loader, optimizer, clip=None, verbose=True):
     loop = "for epoch in range(2):\n    train(model, train_loader, optimizer, clip=1.0)\n"
     result = same(script(loop).replace(DATA, functions + DATA), tmp_path)
     assert result.code is not None and "1.0 is not" not in result.code and "if True" not in result.code
+
+
+def test_an_argument_keeps_its_value_while_the_function_changes_the_variable(tmp_path: Path) -> None:
+    functions = """
+best = 10.0
+
+
+def train(old):
+    global best
+    for x, t in train_loader:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), t)
+        loss.backward()
+        optimizer.step()
+    best = min(best, loss.item())
+    print(old, best)
+
+
+"""
+    loop = "for epoch in range(3):\n    train(best)\n"
+    same(script(loop).replace(DATA, functions + DATA), tmp_path)
+
+
+def test_a_counter_that_the_loop_changes_is_refused() -> None:
+    result = convert(script(looping().replace("    for i, (x", "    epoch += 1\n    for i, (x")))
+    assert result.code is None
+    assert [d.code for d in result.refusals] == ["TL106"]
+    assert "'epoch'" in result.refusals[0].message
