@@ -207,7 +207,7 @@ class Evaluation:
         for item in end:
             fact = call_fact(item, self.program)
             if isinstance(fact, F.Mode):
-                trained = trained or fact.training
+                trained = trained or bool(fact.training)
             elif trained and reads_any(item, models, self.judge):
                 return True
         return False

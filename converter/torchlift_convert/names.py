@@ -174,17 +174,36 @@ def leaves(body: Sequence[ast.stmt]) -> bool:
             return True
         case ast.If(body=then, orelse=other):
             return leaves(then) and leaves(other)
-        case ast.With(body=inner):
-            return leaves(inner)
+        case ast.With(items=items, body=inner):
+            return leaves(inner) and not any(_swallows(i.context_expr) for i in items)
     return False
 
 
 def _expr_flow(*nodes: ast.AST | None) -> Flow:
-    got = Access()
+    got, unsure = Access(), EMPTY
     for node in nodes:
         if node is not None:
             got |= access(node)
-    return Flow(got.reads, got.binds, got.binds)
+            unsure |= _perhaps_bound(node)
+    return Flow(got.reads, got.binds - unsure, got.binds)
+
+
+def _perhaps_bound(tree: ast.AST) -> frozenset[str]:
+    """Names bound by ``:=`` where it is not evaluated on every path."""
+    parts: list[ast.AST] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.BoolOp(values=[_, *others]) | ast.Compare(comparators=[_, *others]):
+                parts += others
+            case ast.IfExp(body=body, orelse=orelse):
+                parts += [body, orelse]
+            case ast.Assert(msg=ast.expr() as message):
+                parts.append(message)
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+                parts += [n for n in ast.iter_child_nodes(node) if n is not node.generators[0]]
+                parts += node.generators[0].ifs
+    bound = [n.target for part in parts for n in ast.walk(part) if isinstance(n, ast.NamedExpr)]
+    return frozenset(t.id for t in bound)
 
 
 @cache
@@ -200,22 +219,21 @@ def stmt_flow(stmt: ast.stmt) -> Flow:
                 must = then.must
             return _expr_flow(test).then(Flow(then.exposed | other.exposed, must, then.may | other.may))
         case ast.For() | ast.AsyncFor():
-            inner = _expr_flow(stmt.target).then(flow_of(stmt.body)).then(flow_of(stmt.orelse))
-            return _expr_flow(stmt.iter).then(Flow(inner.exposed, EMPTY, inner.may))
+            inner, other = _expr_flow(stmt.target).then(flow_of(stmt.body)), flow_of(stmt.orelse)
+            return _expr_flow(stmt.iter).then(_perhaps(inner, other))
         case ast.While(test=test, body=body, orelse=orelse):
-            inner = flow_of(body).then(flow_of(orelse))
-            return _expr_flow(test).then(Flow(inner.exposed, EMPTY, inner.may))
+            return _expr_flow(test).then(_perhaps(flow_of(body), flow_of(orelse)))
         case ast.With() | ast.AsyncWith():
-            items = _expr_flow(*(i.context_expr for i in stmt.items))
-            return items.then(_expr_flow(*(i.optional_vars for i in stmt.items))).then(flow_of(stmt.body))
+            items = Flow()
+            for one in stmt.items:
+                items = items.then(_expr_flow(one.context_expr)).then(_expr_flow(one.optional_vars))
+            inside = flow_of(stmt.body)
+            return items.then(_perhaps(inside) if any(_swallows(i.context_expr) for i in stmt.items) else inside)
         case ast.Try() | ast.TryStar():
             return _try_flow(stmt)
         case ast.Match(subject=subject, cases=cases):
             arms = [_expr_flow(c.pattern, c.guard).then(flow_of(c.body)) for c in cases]
-            joined = Flow(
-                frozenset().union(*(a.exposed for a in arms)), EMPTY, frozenset().union(*(a.may for a in arms))
-            )
-            return _expr_flow(subject).then(joined)
+            return _expr_flow(subject).then(_perhaps(*arms))
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             got = access(stmt)
             return Flow(got.reads, frozenset({stmt.name}), got.binds)  # what its body binds, it binds when called
@@ -223,8 +241,18 @@ def stmt_flow(stmt: ast.stmt) -> Flow:
             deleted = _expr_flow(*targets)
             return Flow(deleted.exposed | deleted.may, EMPTY, deleted.may)
         case _:
-            plain = access(stmt)
-            return Flow(plain.reads, plain.binds, plain.binds)
+            return _expr_flow(stmt)
+
+
+def _perhaps(*blocks: Flow) -> Flow:
+    """Blocks of which any may run or not, independently of each other."""
+    return Flow(EMPTY.union(*(b.exposed for b in blocks)), EMPTY, EMPTY.union(*(b.may for b in blocks)))
+
+
+def _swallows(manager: ast.expr) -> bool:
+    """``contextlib.suppress(...)``: control may come out of the middle of the block."""
+    func = manager.func if isinstance(manager, ast.Call) else manager
+    return (func.id if isinstance(func, ast.Name) else getattr(func, "attr", "")) in ("suppress", "raises")
 
 
 def _try_flow(stmt: ast.Try | ast.TryStar) -> Flow:
@@ -238,7 +266,7 @@ def _try_flow(stmt: ast.Try | ast.TryStar) -> Flow:
     for one in falling:
         must &= one
     exposed = body.exposed | (other.exposed - body.must)
-    for one_flow in handlers:
-        exposed |= one_flow.exposed - names
+    for one_flow, handler in zip(handlers, stmt.handlers, strict=True):
+        exposed |= one_flow.exposed - {handler.name}
     may = body.may | other.may | frozenset().union(*(h.may for h in handlers))
     return Flow(exposed | final.exposed, must | final.must, may | final.may | names)
