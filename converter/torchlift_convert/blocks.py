@@ -102,7 +102,11 @@ class Block:
 
     def drop_header(self, stmt: ast.stmt) -> None:
         """A loop that is replaced leaves the comments above it; those inside went with its statements."""
-        self.waiting += _lead(self.script.node[stmt])
+        node = self.script.node[stmt]
+        self.waiting += _lead(node)
+        header = getattr(getattr(node, "body", None), "header", None)
+        if header is not None and header.comment is not None:
+            self.waiting.append(cst.EmptyLine(comment=header.comment))
 
     def leave(self, lines: Iterable[cst.EmptyLine]) -> None:
         """Comments that stood at the end of a block."""

@@ -110,6 +110,8 @@ class ModuleWriter:
                     if variable(node.func, item.frame) == models[0] and node.args:
                         if all(isinstance(a, ast.Name) for a in node.args):
                             names = [a.id for a in node.args if isinstance(a, ast.Name)]
+                            if len({"self", *names}) <= len(names):  # a batch called 'self', an input given twice
+                                return None
                         elif len(node.args) == 1 and not isinstance(node.args[0], ast.Starred):
                             names = ["x"]
                         else:

@@ -83,3 +83,9 @@ model = Net()
 """
     result = same(source.replace("model = Net()\n", function, 1), tmp_path)
     assert result.code is not None and "def evaluate" not in result.code
+
+
+def test_the_comment_on_the_loops_line_stays(tmp_path: Path) -> None:
+    source = script(looping("2", "print(epoch)")).replace("range(2):", "range(2):  # twice over the data")
+    result = same(source, tmp_path)
+    assert result.code is not None and "# twice over the data\n" in result.code
