@@ -75,6 +75,8 @@ class Block:
         """The libcst statement; one of several small statements on a line becomes a line of its own."""
         line = self.script.line.get(stmt)
         node = self.script.node[stmt]
+        if line is None and isinstance(node, cst.BaseSmallStatement):  # ``for x in xs: step(x)``
+            return cst.SimpleStatementLine([node.with_changes(semicolon=cst.MaybeSentinel.DEFAULT)])
         if line is None:
             assert isinstance(node, cst.BaseCompoundStatement)
             return node

@@ -19,14 +19,14 @@ CODES: dict[str, str] = {
     "TL105": "control leaves the loop in a way that hooks cannot express",
     "TL106": "a name would have to cross hooks in a way that cannot be expressed",
     "TL107": "the loop sits where a Trainer cannot be called",
-    "TL108": "training is spread over processes",
     "TL301": "no torch optimizer steps in the loop",
     "TL302": "manual optimization was needed",
     "TL303": "an optimizer that cannot be handed to a Trainer",
     "TL310": "the model is never put back into training mode",
     "TL701": "the data cannot be told apart from the rest",
     "TL702": "the batches come from something that a Trainer cannot iterate",
-    "TL901": "nothing to convert",
+    "TL900": "a bug of the converter",
+    "TL902": "the text is not Python",
 }
 
 

@@ -55,15 +55,15 @@ class DataWriter:
         return function("setup", ("stage",), block)
 
     def _first_attribute(self) -> str | None:
-        made = [v.name for s in self.data.setup for v, _ in assigned(s, self.plan.nest.home)]
-        names = {v.name for v in self.data.attributes}
+        made = [self.data.attribute(v) for s in self.data.setup for v, _ in assigned(s, self.plan.nest.home)]
+        names = {self.data.attribute(v) for v in self.data.attributes}
         return next((n for n in made if n in names), min(names, default=None))
 
     def _loader(self, number: int) -> cst.FunctionDef:
         loader = self.data.loaders[number]
         block = self._block(loader.method)
         if loader.call is None:
-            held = self._wrapped(cst.parse_expression(f"self.{loader.var.name}"), loader.method)
+            held = self._wrapped(cst.parse_expression(f"self.{self.data.attribute(loader.var)}"), loader.method)
             block.line(f"return {cst.Module([]).code_for_node(held)}")
         else:
             block.drop(loader.stmt)
@@ -82,7 +82,7 @@ class DataWriter:
 
     def _whole_set(self) -> cst.FunctionDef:
         block = self._block("train_dataloader")
-        names = [f"self.{v.name}" for v in self.data.tensors]
+        names = [f"self.{self.data.attribute(v)}" for v in self.data.tensors]
         whole = names[0] if len(names) == 1 else f"({', '.join(names)})"
         block.line(
             "# one batch, the whole set; its own generator leaves the global random state alone\n"

@@ -180,7 +180,7 @@ class Environment:
             return held + (".loader" if self.plan.wraps_batches and loader.method == "train_dataloader" else "")
         if loader is not None:
             return f"self.trainer.datamodule.{loader.method}()"
-        return f"self.trainer.datamodule.{var.name}" if var in data.attributes else None
+        return f"self.trainer.datamodule.{data.attribute(var)}" if var in data.attributes else None
 
     def _handed_to_fit(self, var: Var) -> str | None:
         """Loaders that the script hands to ``fit`` itself."""
@@ -197,7 +197,7 @@ class Environment:
         data = self.plan.data
         assert data is not None
         if var in data.attributes:
-            return f"self.{var.name}"
+            return f"self.{data.attribute(var)}"
         param = next((p for p in data.params if p.var == var and p.attr is None), None)
         return self._data_param(param) if param is not None else None
 
@@ -208,7 +208,7 @@ class Environment:
             if loader is not None:
                 return f"{plan.data.instance}.{loader.method}()"
             if var in plan.data.attributes:
-                return f"{plan.data.instance}.{var.name}"
+                return f"{plan.data.instance}.{plan.data.attribute(var)}"
         if self.place is Place.AFTER and (var in plan.storage.read_after or var in plan.module.state):
             if var in plan.names:
                 return f"{plan.module.instance}.{plan.names[var]}"

@@ -9,6 +9,7 @@ from enum import StrEnum
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Program, Var
 from torchlift_convert.regions import Gone, Regions
+from torchlift_convert.reserved import DATA_RESERVED
 from torchlift_convert.roles import Roles
 from torchlift_convert.storage import Storage
 
@@ -54,6 +55,11 @@ class DataPlan:
     position: int
     by_hand: bool  # setup("fit") is called where the script made its data
     tensors: tuple[Var, ...] = ()  # the whole set as one batch, when the script has no loader
+
+    def attribute(self, var: Var) -> str:
+        """What a variable is called as an attribute of the DataModule, beside its methods and parameters."""
+        taken = {*DATA_RESERVED, *(one.method for one in self.loaders), *(p.name for p in self.params if p.var != var)}
+        return f"{var.name}_" if var.name in taken else var.name
 
     def loader(self, var: Var) -> Loader | None:
         return next((one for one in self.loaders if one.var == var), None)

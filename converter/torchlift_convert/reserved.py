@@ -25,7 +25,7 @@ _NAMES = """
     on_train_epoch_end on_train_epoch_start on_train_start on_validation_batch_end on_validation_batch_start
     on_validation_end on_validation_epoch_end on_validation_epoch_start on_validation_model_eval
     on_validation_model_train on_validation_model_zero_grad on_validation_start optimizer_step optimizer_zero_grad
-    optimizers parameters predict_dataloader predict_step prepare_data print register_backward_hook
+    optimizers parameters predict_dataloader predict_step prepare_data prepare_data_per_node print register_backward_hook
     register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
     register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
     register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook
@@ -36,6 +36,17 @@ _NAMES = """
     zero_grad
 """
 RESERVED: frozenset[str] = frozenset(_NAMES.split())
+
+# The public names of LightningDataModule, of both runtimes.
+DATA_RESERVED: frozenset[str] = frozenset(
+    """
+    allow_zero_length_dataloader_with_multiple_devices CHECKPOINT_HYPER_PARAMS_KEY CHECKPOINT_HYPER_PARAMS_NAME
+    CHECKPOINT_HYPER_PARAMS_TYPE from_datasets hparams hparams_initial load_from_checkpoint load_state_dict name
+    on_after_batch_transfer on_before_batch_transfer on_exception predict_dataloader prepare_data
+    prepare_data_per_node remove_ignored_hparams save_hyperparameters setup state_dict teardown test_dataloader
+    train_dataloader trainer transfer_batch_to_device val_dataloader
+    """.split()
+)
 
 
 def attribute_name(name: str) -> str:

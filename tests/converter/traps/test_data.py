@@ -258,3 +258,36 @@ def test_full_batch_without_a_loader(traps) -> None:
             print(step, loss.item())
     """
     assert traps.exact(loop, data=TENSORS).datamodule
+
+
+PAIR = """
+train_dataloader, val_dataloader = (
+    DataLoader(TensorDataset(inputs[:40], targets[:40]), batch_size=8, shuffle=True),
+    DataLoader(TensorDataset(inputs[40:], targets[40:]), batch_size=8),
+)
+"""
+METHODS = LOOP.replace("train_loader", "train_dataloader").replace("test_loader", "val_dataloader")
+HOOKS = """
+trainer = torch.randn(56, 4)
+setup = trainer.sum(dim=1, keepdim=True)
+prepare_data = TensorDataset(trainer[:40], setup[:40])
+hparams = TensorDataset(trainer[40:], setup[40:])
+train_loader = DataLoader(prepare_data, batch_size=8, shuffle=True)
+test_loader = DataLoader(hparams, batch_size=8)
+"""
+
+
+@pytest.mark.parametrize(
+    ("data", "loop"),
+    [
+        (
+            TENSORS + LOADERS.replace("train_loader", "train_dataloader").replace("test_loader", "val_dataloader"),
+            METHODS,
+        ),
+        (TENSORS + PAIR, METHODS),
+        (HOOKS, LOOP),
+    ],
+    ids=["loaders", "loaders made together", "datasets"],
+)
+def test_names_that_a_data_module_has_taken(traps, data: str, loop: str) -> None:
+    assert traps.exact(loop, data=data).datamodule

@@ -202,3 +202,37 @@ REFUSED = {
 @pytest.mark.parametrize(("code", "script"), REFUSED.values(), ids=REFUSED)
 def test_loop_that_is_refused(traps, code: str, script: str) -> None:
     traps.refused(script, code)
+
+
+def test_several_statements_on_a_line(traps) -> None:
+    loop = """
+    for epoch in range(3):
+        model.train()
+        for i, (x, y) in enumerate(train_loader):
+            optimizer.zero_grad(); loss = criterion(model(x), y)
+            loss.backward(); optimizer.step()
+            if i % 2 == 0: print(loss.item())
+            if i == 3: break
+        model.eval(); total = 0.0
+        with torch.no_grad():
+            for x, y in test_loader: total += criterion(model(x), y).item()
+        print(epoch, total); print('end')
+    """
+    traps.exact(loop)
+
+
+def test_loop_on_a_line(traps) -> None:
+    loop = """
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+
+    for epoch in range(3):
+        for x, y in train_loader: last = step(x, y)
+        print(last)
+    """
+    traps.exact(loop)
