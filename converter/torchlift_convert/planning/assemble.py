@@ -135,7 +135,8 @@ def _draft(ctx: Context, data: DataPlan | None, config: list[ast.stmt], early: b
     for var in (*models, *passed):
         modules.drop_moves(var)
     params, initial = parameters.choose(inside, config, data, passed, state)
-    position, params = parameters.position(inside, init, config, early, params, passed, moved_data)
+    later = moved_data if data is not None and not data.by_hand else set()  # made by hand, data stays in its order
+    position, params = parameters.position(inside, init, config, early, params, passed, later)
     if position is None:
         return None
     return Draft(

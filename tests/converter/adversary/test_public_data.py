@@ -93,3 +93,50 @@ def test_data_that_no_function_reads_moves(tmp_path: Path) -> None:
     reading = "[dataset.code(w) for w in words]"
     result = same(READ_BY_A_FUNCTION.replace(reading, "[[ord(c) - 96.0 for c in w] for w in words]"), tmp_path)
     assert result.datamodule == "WordsDataModule"
+
+
+MODEL_FIRST = """
+import argparse
+
+import torch
+import torch.nn as nn
+from torch.utils.data import DataLoader, TensorDataset
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--start", type=int, default=0)
+
+
+def main():
+    args = parser.parse_args([])
+    model = nn.Linear(4, 1)
+    if args.start < 0:
+        args.start = 0
+    whole = TensorDataset(torch.randn(32, 4), torch.randn(32, 1))
+    loader = DataLoader(whole, batch_size=8, shuffle=True)
+    optimizer = torch.optim.SGD(model.parameters(), args.lr)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[1, 2], last_epoch=args.start - 1)
+    for group in optimizer.param_groups:
+        group["lr"] *= 0.1
+    for epoch in range(args.start, 3):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = ((model(x) - y) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+        scheduler.step()
+        print(epoch, loss.item().hex(), optimizer.param_groups[0]["lr"])
+
+
+main()
+"""
+
+
+def test_a_model_made_late_does_not_pass_data_that_draws(tmp_path: Path) -> None:
+    same(MODEL_FIRST, tmp_path)
+
+
+def test_a_model_made_late_passes_data_that_does_not_draw(tmp_path: Path) -> None:
+    still = MODEL_FIRST.replace("torch.randn(32, 4), torch.randn(32, 1)", "torch.ones(32, 4), torch.ones(32, 1)")
+    result = same(still, tmp_path)
+    assert result.datamodule is not None
