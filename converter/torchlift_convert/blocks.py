@@ -110,6 +110,14 @@ class Block:
         if header is not None and header.comment is not None:
             self.waiting.append(cst.EmptyLine(comment=header.comment))
 
+    def open(self, stmt: ast.stmt) -> None:
+        """A statement that went away around others leaves the comments above it and on its first line."""
+        node = self.script.node[stmt]
+        self.waiting += _comments(_lead(node))
+        body = getattr(node, "body", None)
+        if isinstance(body, cst.IndentedBlock) and body.header.comment is not None:
+            self.waiting.append(cst.EmptyLine(comment=body.header.comment))
+
     def leave(self, lines: Iterable[cst.EmptyLine]) -> None:
         """Comments that stood at the end of a block."""
         self.waiting += _comments(lines)

@@ -24,6 +24,7 @@ from torchlift_convert.program import Frame, Item, Var, flow_over
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.references import item_references
 from torchlift_convert.regions import Header, Region
+from torchlift_convert.remarks import Remarks
 from torchlift_convert.rewrite import Edits, Origins, source_of
 from torchlift_convert.roles import variable
 from torchlift_convert.storage import loop_variables
@@ -50,6 +51,7 @@ class ModuleWriter:
         self.plan, self.origins, self.lightning = plan, origins, lightning
         self.script = plan.program.script
         self.name = plan.module.name
+        self.remarks = Remarks(plan)
 
     def write(self) -> cst.ClassDef:
         methods: list[Statement] = [self._init()]
@@ -166,6 +168,7 @@ class ModuleWriter:
         for n, item in enumerate(items):
             if n == leaving:
                 self._log(block, {name: value for name, value in metrics.items() if name in known})
+            self.remarks.leave_before(block, item)
             block.carry(item, env, edits)
         if leaving == len(items):
             self._save(block, region, env)
@@ -276,7 +279,10 @@ class ModuleWriter:
 
     def _end_of_loop(self, block: Block, region: Region) -> None:
         """Comments that stood at the end of the loop's body."""
-        loops = {Region.STEP: self.plan.nest.batches, Region.EPOCH_END: self.plan.nest.epochs}
+        last = Region.VAL_END if self.plan.regions.validation is not None else Region.EPOCH_END
+        held_out = self.plan.regions.validation
+        loops: dict[Region, ast.stmt | None] = {Region.STEP: self.plan.nest.batches, last: self.plan.nest.epochs}
+        loops[Region.VAL_STEP] = held_out.stmt if held_out is not None else None
         loop = loops.get(region)
         node = self.script.node.get(loop) if loop is not None else None
         if isinstance(node, cst.For) and isinstance(node.body, cst.IndentedBlock):

@@ -17,6 +17,8 @@ from torchlift_convert.types import Diagnostic
 
 def never_trained_again(plan: Plan) -> list[Diagnostic]:
     """A model that each epoch puts into evaluation mode and nothing puts back into training mode."""
+    if any(_is_switch(n) for i in nest_items(plan.nest) for n in nodes_of(i.stmt)):
+        return []
     switches = [(f, i) for i in nest_items(plan.nest) for f in _modes(plan, i)]
     evaluated = [(f, i) for f, i in switches if not f.training]
     if not evaluated or any(f.training for f, _ in switches):
@@ -30,6 +32,16 @@ def never_trained_again(plan: Plan) -> list[Diagnostic]:
             "If that is not meant, call model.train() at the start of each epoch.",
         )
     ]
+
+
+def _is_switch(node: ast.AST) -> bool:
+    """``model.train(was)``: the mode is a value that is not known here."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "train"
+        and bool(node.args or node.keywords)
+    )
 
 
 def _modes(plan: Plan, item: Item) -> list[F.Mode]:

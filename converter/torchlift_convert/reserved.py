@@ -25,7 +25,8 @@ _NAMES = """
     on_train_epoch_end on_train_epoch_start on_train_start on_validation_batch_end on_validation_batch_start
     on_validation_end on_validation_epoch_end on_validation_epoch_start on_validation_model_eval
     on_validation_model_train on_validation_model_zero_grad on_validation_start optimizer_step optimizer_zero_grad
-    optimizers parameters predict_dataloader predict_step prepare_data prepare_data_per_node print register_backward_hook
+    optimizers parameters predict_dataloader predict_step prepare_data prepare_data_per_node print
+    register_backward_hook
     register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
     register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
     register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook

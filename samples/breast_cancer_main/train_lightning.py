@@ -34,7 +34,7 @@ def build_model(n_features):
     )
 
 
-class ScriptDataModule(L.LightningDataModule):
+class BreastCancerDataModule(L.LightningDataModule):
     def setup(self, stage):
         if hasattr(self, "train_loader"):
             return
@@ -109,7 +109,7 @@ class LitModel(L.LightningModule):
 
 def main():
     torch.manual_seed(7)
-    data = ScriptDataModule()
+    data = BreastCancerDataModule()
     data.setup("fit")  # the data is made here, as it was
 
     lit_model = LitModel()

@@ -48,8 +48,8 @@ class LitModel(L.LightningModule):
 
     def training_step(self, batch, batch_idx):
         inputs, targets = batch
-        prediction = self.net(self.trainer.datamodule.inputs)
-        loss = self.loss_func(prediction, self.trainer.datamodule.targets)
+        prediction = self.net(inputs)
+        loss = self.loss_func(prediction, targets)
 
         self.history.append(loss.item())
         if self.current_epoch % 50 == 0:

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, TensorDataset
 import torchlift as L
 
+
 def set_seed(seed: int):
     random.seed(seed)
     np.random.seed(seed)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset, random_split
 import torchlift as L
 
+
 class MLP(nn.Module):
     def __init__(self, sizes):
         super().__init__()
@@ -44,7 +45,7 @@ def evaluate(model, loader, device):
     return total / count
 
 
-class ScriptDataModule(L.LightningDataModule):
+class DiabetesDataModule(L.LightningDataModule):
     def __init__(self, batch_size, seed):
         super().__init__()
         self.save_hyperparameters()
@@ -135,7 +136,7 @@ def main():
 
     device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
 
-    data = ScriptDataModule(args.batch_size, args.seed)
+    data = DiabetesDataModule(args.batch_size, args.seed)
     data.setup("fit")  # the data is made here, as it was
     torch.manual_seed(args.seed)
 

@@ -77,6 +77,7 @@ class LitSmallCNN(L.LightningModule):
         return [optimizer], [scheduler]
 
     def on_train_epoch_start(self):
+        # Training
         print('\nEpoch: %d' % self.epoch)
         self.train_loss = 0
         self.correct = 0
@@ -161,7 +162,7 @@ if args.resume:
 
 model.best_acc = best_acc
 trainer = L.Trainer(
-    max_epochs=max(0, start_epoch + args.epochs - start_epoch),
+    max_epochs=args.epochs,
     accelerator="gpu" if torch.cuda.is_available() else "cpu",
     devices=1,
     num_sanity_val_steps=0,

@@ -54,6 +54,19 @@ class Discriminator(nn.Module):
         return self.model(img.view(img.size(0), -1))
 
 
+class DigitsDataModule(L.LightningDataModule):
+    def __init__(self, batch_size):
+        super().__init__()
+        self.save_hyperparameters()
+
+    def setup(self, stage):
+        # Configure data loader
+        self.imgs_all = torch.tensor(load_digits().images / 8 - 1, dtype=torch.float32)
+
+    def train_dataloader(self):
+        return DataLoader(TensorDataset(self.imgs_all), batch_size=self.hparams.batch_size, shuffle=True)
+
+
 class LitModel(L.LightningModule):
     def __init__(self):
         super().__init__()
@@ -77,7 +90,7 @@ class LitModel(L.LightningModule):
         valid = torch.ones(imgs.size(0), 1)
         fake = torch.zeros(imgs.size(0), 1)
         if cuda:
-            imgs, valid, fake = imgs, valid.to(self.device), fake.to(self.device)
+            valid, fake = valid.to(self.device), fake.to(self.device)
 
         # -----------------
         #  Train Generator
@@ -132,20 +145,6 @@ class LitModel(L.LightningModule):
 
 
 model = LitModel()
-
-
-class DigitsDataModule(L.LightningDataModule):
-    def __init__(self, batch_size):
-        super().__init__()
-        self.save_hyperparameters()
-
-    def setup(self, stage):
-        # Configure data loader
-        self.imgs_all = torch.tensor(load_digits().images / 8 - 1, dtype=torch.float32)
-
-    def train_dataloader(self):
-        return DataLoader(TensorDataset(self.imgs_all), batch_size=self.hparams.batch_size, shuffle=True)
-
 
 data = DigitsDataModule(batch_size)
 

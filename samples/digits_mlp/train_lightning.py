@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, TensorDataset
 import torchlift as L
 
+
 class Net(nn.Module):
     def __init__(self, hidden=64):
         super(Net, self).__init__()
@@ -142,7 +143,7 @@ def main():
         max_epochs=args.epochs,
         accelerator="gpu" if use_cuda else "cpu",
         devices=1,
-        limit_train_batches=1 if args.dry_run else 1.0,
+        limit_train_batches=1 if args.dry_run else None,
         num_sanity_val_steps=0,
         enable_checkpointing=False,
         logger=False,

@@ -8,6 +8,7 @@ from torch import nn, optim
 from torch.nn import functional as F
 import torchlift as L
 
+
 parser = argparse.ArgumentParser(description='VAE on 8x8 digits')
 parser.add_argument('--batch-size', type=int, default=100, metavar='N',
                     help='input batch size for training (default: 100)')

@@ -40,7 +40,7 @@ def evaluate(model, loader):
     return n_right / n_all
 
 
-class ScriptDataModule(L.LightningDataModule):
+class IrisDataModule(L.LightningDataModule):
     def setup(self, stage):
         if hasattr(self, "train_set"):
             return
@@ -100,7 +100,7 @@ class LitIrisNet(L.LightningModule):
 def fit():
     torch.manual_seed(SEED)
 
-    data = ScriptDataModule()
+    data = IrisDataModule()
     data.setup("fit")  # the data is made here, as it was
     lit_model = LitIrisNet()
 
