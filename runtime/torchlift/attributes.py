@@ -10,6 +10,7 @@ import torch
 from torch.optim import Optimizer
 
 from torchlift import checkpoint
+from torchlift.rows import send_before_checkpoint
 from torchlift.run_attributes import RunAttributes
 
 if TYPE_CHECKING:
@@ -253,6 +254,7 @@ class TrainerAttributes(RunAttributes):
                 "Saving a checkpoint is only possible if a model is attached to the Trainer. Did you call"
                 " `Trainer.save_checkpoint()` before calling `Trainer.{fit,validate,test,predict}`?"
             )
+        send_before_checkpoint(self._run)
         contents = checkpoint.dump(self, bool(weights_only))  # type: ignore[arg-type]
         if self.is_global_zero:
             self.strategy.save_checkpoint(contents, filepath)

@@ -11,14 +11,14 @@ from typing import IO, Any
 
 import torch
 
+from torchlift.utilities.atomic import whole_file
 from torchlift.utilities.cloud_io import get_filesystem, is_local
 
 
 def save(checkpoint: dict[str, Any], path: str | Path) -> None:
     """Write `checkpoint` at `path`, whole or not at all, and on the disk when this returns.
 
-    The bytes go to a temporary file in the same folder, reach the disk (fsync), and take the name in one step; then
-    the folder's entry reaches the disk too. Missing folders are made.
+    Missing folders are made. How it is written: see ``whole_file``.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; the old file is untouched.
@@ -27,18 +27,8 @@ def save(checkpoint: dict[str, Any], path: str | Path) -> None:
         return _save_to_url(checkpoint, str(path))
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
-    try:
-        with open(part, "xb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
-        raise
-    _sync_folder(target.parent)
+    with whole_file(target) as file:
+        torch.save(checkpoint, file)
 
 
 def _save_to_url(checkpoint: dict[str, Any], url: str) -> None:
@@ -48,15 +38,6 @@ def _save_to_url(checkpoint: dict[str, Any], url: str) -> None:
     files = get_filesystem(url)
     files.makedirs(url.rpartition("/")[0], exist_ok=True)
     files.pipe(url, content.getvalue())
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # not every file system lets a folder be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def load(source: str | Path | IO[bytes], map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:

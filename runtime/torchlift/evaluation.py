@@ -75,12 +75,8 @@ def start(run: Run, state: EvalState) -> dict[nn.Module, bool]:
     trainer, combined = run.trainer, state.combined
     assert combined is not None
     run.refresh_hooks()
-    if trainer.state.fn == TrainerFn.FITTING:
-        set_epoch(combined, run.fit.epoch_progress.processed)
     state.batch_progress.reset_on_run()
-    combined.limits = _max_batches(run, state)
-    state.batches = Batches(combined)
-    state.batches.start()
+    _make_iterators(run, state)
     several = combined._mode == "sequential" and len(combined.flattened) > 1
     names = (f"{state.name}_step", f"on_{state.name}_batch_start", f"on_{state.name}_batch_end")
     check_dataloader_idx(run.module, names, several, state.stage.dataloader_prefix)
@@ -89,6 +85,29 @@ def start(run: Run, state: EvalState) -> dict[nn.Module, bool]:
     _fire(run, state, "start")
     _fire(run, state, "epoch_start")
     return modes
+
+
+def count_as_done(run: Run, state: EvalState) -> None:
+    """Count a whole pass and run none; its iterators are made as in Lightning, because that draws random numbers."""
+    setup_evaluation(run, state)
+    most = max(_max_batches(run, state), default=0)
+    if most == 0:
+        return
+    state.has_run = False
+    state.batch_progress.reset_on_restart()
+    _make_iterators(run, state)
+    if most != float("inf"):
+        state.batch_progress.ready += int(most)
+        state.batch_progress.is_last_batch = True
+
+
+def _make_iterators(run: Run, state: EvalState) -> None:
+    assert state.combined is not None
+    if run.trainer.state.fn == TrainerFn.FITTING:
+        set_epoch(state.combined, run.fit.epoch_progress.processed)
+    state.combined.limits = _max_batches(run, state)
+    state.batches = Batches(state.combined)
+    state.batches.start()
 
 
 def run_batches(run: Run, state: EvalState) -> list[dict[str, Tensor]]:

@@ -25,6 +25,7 @@ class Logged:
         self.results: Results | None = None  # of the loop that is running
         self.first_batch: bool | None = None  # of the epoch: None before it, True during it, False after it
         self._last_fx: str | None = None  # the hook that logged last
+        self.sent_early: set[str] = set()  # of the step or epoch that ends, before a checkpoint of it was saved
         self._unread = False  # values of finished batches that have not gone into the three dicts yet
         self._callback: dict[str, Tensor] = {}
         self._logger: dict[str, Tensor] = {}
@@ -174,6 +175,8 @@ class Logged:
         for entry in self._current_entries():
             if entry.logger and (value := entry.current(on_step)) is not None:
                 metrics[_forked_name(entry, on_step)] = value
+        for name in self.sent_early:
+            metrics.pop(name, None)
         return metrics
 
     def send(

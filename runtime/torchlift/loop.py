@@ -12,9 +12,10 @@ import torch
 
 from torchlift import resume
 from torchlift.data import set_epoch
-from torchlift.evaluation import evaluate, is_validation_epoch, setup_evaluation
+from torchlift.evaluation import count_as_done, evaluate, is_validation_epoch, setup_evaluation
 from torchlift.hooks import HookTable, call_both, call_callbacks, call_module
 from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
+from torchlift.rows import send_epoch, send_step
 from torchlift.run import Run, batch_step, overrides
 from torchlift.schedulers import Schedulers
 from torchlift.states import RunningStage
@@ -126,6 +127,10 @@ def start_epoch(run: Run) -> None:
         if run.hooks.on_train_epoch_start:
             run.hooks.on_train_epoch_start()
         state.epoch_progress.phase = STARTED
+    elif state.epoch_progress.phase == COMPLETED:
+        # The checkpoint was written after an epoch's last batch: this is the next epoch, and Lightning announces none.
+        state.epoch_progress.ready += 1
+        state.epoch_progress.phase = STARTED
     if state.combined._mode == "sequential":
         raise ValueError(
             '`fit` does not support the `CombinedLoader(mode="sequential")` mode. The available modes are: min_size,'
@@ -150,7 +155,7 @@ def train_epoch(run: Run) -> None:
         is_end_near = progress.is_last_batch or trainer.should_stop or state.max_steps != -1 or state.resuming
         if is_end_near and _epoch_is_over(run):
             break
-        if not (state.resuming and resume.skips_training(run, validates and _validation_is_due(run))):
+        if not (state.resuming and _skips_training(run, validates and _validation_is_due(run))):
             try:
                 batch = take()
             except StopIteration:
@@ -179,7 +184,7 @@ def train_epoch(run: Run) -> None:
             logged.batch_ended()
             progress.phase = COMPLETED
             if trainer._loggers:
-                _log_step(run)
+                send_step(run)
         if validates and _validation_is_due(run):
             _validate(run)
         if trainer.accumulate_grad_batches == 1 or not state.accumulates(trainer.accumulate_grad_batches):
@@ -195,6 +200,16 @@ def train_epoch(run: Run) -> None:
             raise SIGTERMException
 
 
+def _skips_training(run: Run, validation_is_due: bool) -> bool:
+    """Whether a resumed run turns to validation before it trains."""
+    assert run.fit.resuming is not None
+    if resume.skips_training(run, validation_is_due):
+        return True
+    if validation_is_due and run.fit.resuming.restarts_batches:
+        count_as_done(run, run.fit.val_loop)  # it is not run again
+    return False
+
+
 def end_epoch(run: Run) -> None:
     """The reductions of the epoch, ``on_train_epoch_end``, and the schedulers that look at a metric."""
     trainer, state, logged = run.trainer, run.fit, run.logged
@@ -205,8 +220,7 @@ def end_epoch(run: Run) -> None:
     logged.epoch_ended()
     if state.on_last_batch and not (state.resuming and state.resuming.restarts):
         Schedulers(run).after_epoch()
-    # Lightning's loggers get the epoch's metrics at the step of its last batch.
-    logged.send(logged.for_loggers(), trainer.loggers, trainer.current_epoch, state._batches_that_stepped - 1)
+    send_epoch(run)
     logged.reset_results()
     state.epoch_progress.phase = COMPLETED
     resume.epoch_done(run)
@@ -234,17 +248,6 @@ def _epoch_is_over(run: Run) -> bool:
 
 def _is_out_of_steps(run: Run) -> bool:
     return run.fit.max_steps != -1 and run.fit.global_step >= run.fit.max_steps
-
-
-def _log_step(run: Run) -> None:
-    """Every ``log_every_n_steps``, hand the metrics of this step to the loggers."""
-    trainer, state = run.trainer, run.fit
-    if run.automatic and state.accumulates(trainer.accumulate_grad_batches):
-        return
-    every = trainer.log_every_n_steps
-    due = every and ((state._batches_that_stepped + 1) % every == 0 or trainer.should_stop)
-    if due or trainer.fast_dev_run:
-        run.logged.send(run.logged.for_loggers(), trainer.loggers, trainer.current_epoch, state._batches_that_stepped)
 
 
 def _validation_is_due(run: Run) -> bool:

@@ -6,7 +6,7 @@ import os
 import shutil
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -31,6 +31,8 @@ class CheckpointFiles(Checkpoint):
     STARTING_VERSION = 1
 
     best_k_models: dict[str, Tensor]
+    last_model_path: str
+    save_last: bool | Literal["link"] | None
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class CheckpointFiles(Checkpoint):
         self._enable_version_counter = enable_version_counter
         self._last_checkpoint_saved = ""
         self._last_global_step_saved = 0  # nothing to save before the first step
+        self._replaced: list[tuple[str, str]] = []  # files to remove, each with its successor
 
     def format_checkpoint_name(
         self, metrics: dict[str, Any], filename: str | None = None, ver: int | None = None, prefix: str | None = None
@@ -133,6 +136,23 @@ class CheckpointFiles(Checkpoint):
         """If ``linkpath`` leads to ``previous``, which is about to go, let it lead to ``current``."""
         if trainer.strategy.broadcast(os.path.islink(linkpath) and os.path.realpath(linkpath) == previous):
             self._link_checkpoint(trainer, current, linkpath)
+
+    def _resumed_last(self, trainer: Trainer) -> str:
+        """The ``last`` checkpoint that this run goes on from, which is ours to replace; empty if it was another file.
+
+        The run's first checkpoint does not know yet that a link called ``last`` is about to lead to it.
+        """
+        resumed = str(trainer.ckpt_path or "")
+        return resumed if resumed in self._find_last_checkpoints(trainer) else ""
+
+    def _remove_replaced(self, trainer: Trainer) -> None:
+        """Remove the files that have a successor, once no ``last`` checkpoint names them any more."""
+        while self._replaced:
+            previous, current = self._replaced[0]
+            if self.save_last == "link" and self.last_model_path:
+                self._move_link(trainer, self.last_model_path, previous, current)
+            self._remove(trainer, previous, current)
+            del self._replaced[0]
 
     def _remove(self, trainer: Trainer, previous: str, current: str) -> None:
         """Remove ``previous``, which ``current`` replaces; files of others and the one resumed from stay."""

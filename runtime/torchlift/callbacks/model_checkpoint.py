@@ -32,8 +32,9 @@ __all__ = ["ModelCheckpoint"]
 class ModelCheckpoint(CheckpointFiles):
     """Write checkpoints at the end of validation, of an epoch, every so many steps, or every so many minutes.
 
-    A new file is written before the one it replaces is removed, and when writing fails this object's state is as it
-    was, so that the best and the last checkpoint survive a full disk and a kill at any moment.
+    A new file is written before the one it replaces is removed; a file that the last checkpoint names stays until that
+    is replaced as well; and when writing fails this object's state is as it was. So the best and the last checkpoint
+    survive a full disk and a kill at any moment.
 
     Args:
         dirpath: folder, local or a URL. By default ``<save_dir>/<name>/version_N/checkpoints`` of the first logger, or
@@ -324,7 +325,9 @@ class ModelCheckpoint(CheckpointFiles):
             self.best_model_path = path = self._free_path(trainer, metrics, keep=previous)
             self._save_checkpoint(trainer, path)
         if self.save_top_k == 1 and previous:
-            self._replace(trainer, previous, path)
+            self._replaced.append((previous, path))
+        if not self.save_last:
+            self._remove_replaced(trainer)
 
     def _update_best_and_save(self, current: Tensor, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
         k = len(self.best_k_models) + 1 if self.save_top_k == -1 else self.save_top_k
@@ -344,12 +347,9 @@ class ModelCheckpoint(CheckpointFiles):
                 )
             self._save_checkpoint(trainer, path)
         if evicted:
-            self._replace(trainer, evicted, path)
-
-    def _replace(self, trainer: Trainer, previous: str, current: str) -> None:
-        if self.save_last == "link" and self.last_model_path:
-            self._move_link(trainer, self.last_model_path, previous, current)
-        self._remove(trainer, previous, current)
+            self._replaced.append((evicted, path))
+        if not self.save_last:
+            self._remove_replaced(trainer)
 
     def _rank(self, k: int) -> None:
         """Find the best and, once there are ``k``, the worst of ``best_k_models``; among equals the earliest."""
@@ -364,7 +364,7 @@ class ModelCheckpoint(CheckpointFiles):
     def _save_last_checkpoint(self, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
         if not self.save_last:
             return
-        previous, name = self.last_model_path, self.CHECKPOINT_NAME_LAST
+        previous, name = self.last_model_path or self._resumed_last(trainer), self.CHECKPOINT_NAME_LAST
         with self._state_restored_on_failure():
             self.last_model_path = path = self._free_path(trainer, metrics, keep=previous, filename=name)
             if self.save_last == "link" and self._last_checkpoint_saved and self.save_top_k != 0:
@@ -373,6 +373,7 @@ class ModelCheckpoint(CheckpointFiles):
                 self._save_checkpoint(trainer, path)
         if previous:
             self._remove(trainer, previous, path)
+        self._remove_replaced(trainer)
 
     @contextmanager
     def _state_restored_on_failure(self) -> Iterator[None]:

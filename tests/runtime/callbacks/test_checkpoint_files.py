@@ -117,6 +117,7 @@ def test_the_link_leads_to_the_latest_save_at_every_moment(tmp_path: Path, monke
 class Dying(Disk):
     """Writes real checkpoints, in a process that is killed before its ``fatal``-th change of the disk."""
 
+    callback: ModelCheckpoint
     changes = ("os.rename", "os.remove", "os.symlink", "open")
 
     def __init__(self, fatal: int) -> None:
@@ -135,7 +136,8 @@ class Dying(Disk):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def save_checkpoint(self, path: str, weights_only: bool) -> None:
-        checkpoint_io.save({"value": self.callback_metrics["m"].item()}, path)
+        value = self.callback_metrics["m"].item()
+        checkpoint_io.save({"value": value, "named": list(self.callback.best_k_models)}, path)
 
 
 @pytest.mark.parametrize("save_last", [None, True, "link"])
@@ -154,6 +156,7 @@ def test_a_kill_at_any_moment_leaves_whole_files_and_loses_none(
         child = os.fork()
         if not child:
             disk, callback = Dying(fatal), ModelCheckpoint(folder, save_last=save_last, **options)
+            disk.callback = callback
             callback.setup(disk, None, "fit")  # type: ignore[arg-type]
             report = os.open(done, os.O_WRONLY | os.O_APPEND)
             disk.watch()
@@ -170,7 +173,24 @@ def test_a_kill_at_any_moment_leaves_whole_files_and_loses_none(
             assert {best, *newer} & set(found.values()), (fatal, found)
             if save_last:
                 assert found["last.ckpt"] in values[: epochs + 1], (fatal, found)
+                named = torch.load(folder / "last.ckpt", weights_only=True)["named"]
+                assert all(map(os.path.exists, named)), (fatal, named)
     assert fatal > 2 * len(values) - 2 and epochs == len(values)
+
+
+def test_a_run_that_goes_on_from_its_first_checkpoint_moves_the_same_link(tmp_path: Path) -> None:
+    """That checkpoint was written before the link to it was made, and knows of none."""
+    first = ModelCheckpoint(tmp_path, monitor="m", save_last="link")
+    disk, known = Disk(), first.state_dict()
+    first.setup(disk, None, "fit")  # type: ignore[arg-type]
+    disk.epoch(first, 3.0)
+    again = ModelCheckpoint(tmp_path, monitor="m", save_last="link")
+    again.load_state_dict({**first.state_dict(), "last_model_path": known["last_model_path"]})
+    disk.ckpt_path = str(tmp_path / "last.ckpt")  # type: ignore[assignment]
+    again.setup(disk, None, "fit")  # type: ignore[arg-type]
+    disk.epoch(again, 2.0)
+    assert (tmp_path / "last.ckpt").read_text() == "2.0"
+    assert not list(tmp_path.glob("last-v*"))
 
 
 def test_files_of_others_and_the_one_resumed_from_are_not_removed(tmp_path: Path) -> None:

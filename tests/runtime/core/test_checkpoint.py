@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import StepLR
 
+from torchlift import checkpoint_io
+
 MOMENTS = (
     "on_train_epoch_start",
     "on_train_batch_start",
@@ -80,6 +82,27 @@ def test_contents_and_resumption(differential: Any, lab: Any, moment: str, case:
         return module, trainer, [without_optional(saved), trainer.global_step, trainer.current_epoch]
 
     differential.same(experiment)
+
+
+@pytest.mark.parametrize("case", ["epochs", "accumulated"])
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_resuming_after_the_last_batch_of_an_epoch(differential: Any, lab: Any, case: str, epoch: int) -> None:
+    """The epoch counts as done: neither runtime trains one epoch more."""
+
+    def experiment(L: Any, observed: Any) -> Any:
+        options = {**lab.QUIET, **OPTIONS[case]}
+        batches = len(lab.loader())
+        steps = epoch * -(-batches // options.get("accumulate_grad_batches", 1))
+        first = L.Trainer(**options, callbacks=[saver(L, "on_train_batch_end", steps)])
+        first.fit(make(lab, L)(), lab.loader(), lab.loader(10, shuffle=False))
+        module = lab.recording(make(lab, L), observed)()
+        trainer = L.Trainer(**options, callbacks=[lab.recording_callback(L, observed, metrics=True)])
+        torch.manual_seed(5)
+        trainer.fit(module, lab.loader(), lab.loader(10, shuffle=False), ckpt_path="moment.ckpt")
+        return module, trainer, [first.global_step, trainer.global_step, trainer.current_epoch]
+
+    before, after, epochs = differential.same(experiment).result
+    assert (after, epochs) == (before, 3)
 
 
 def without_optional(saved: dict[str, Any]) -> dict[str, Any]:
@@ -206,8 +229,6 @@ def test_a_checkpoint_of_another_model(lab: Any, tmp_path: Path) -> None:
 
 def test_an_object_in_a_checkpoint_is_not_unpickled(lab: Any, tmp_path: Path) -> None:
     """A file from a stranger runs no code; the message names what it holds and what to do."""
-    from torchlift import checkpoint_io
-
     path = tmp_path / "object.ckpt"
     torch.save({"state_dict": {}, "hyper_parameters": {"path": Path("x")}}, path)
     with pytest.raises(ValueError, match=r"pathlib.*weights_only=False"):
@@ -258,13 +279,38 @@ def test_a_kill_while_saving_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     assert contents(path)["generation"] >= last
 
 
+def test_what_a_killed_save_left_behind_goes_with_the_next(tmp_path: Path) -> None:
+    script = textwrap.dedent("""
+        import os, signal, sys
+        from torchlift import checkpoint_io
+        os.fsync = lambda _: os.kill(os.getpid(), int(sys.argv[2]))
+        checkpoint_io.save({"generation": 1}, sys.argv[1])
+    """)
+    path = tmp_path / "state.ckpt"
+
+    def save(number: int) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, "-c", script, str(path), str(number)], env=environment())
+
+    killed = [save(signal.SIGKILL) for _ in range(2)]
+    assert [process.wait() for process in killed] == [-signal.SIGKILL] * 2
+    assert not path.exists() and os.listdir(tmp_path)
+    other = save(signal.SIGSTOP)  # alive, in the middle of its write
+    os.waitpid(other.pid, os.WUNTRACED)
+    (writing,) = os.listdir(tmp_path)
+    checkpoint_io.save({"generation": 2}, path)
+    assert sorted(os.listdir(tmp_path)) == sorted([writing, "state.ckpt"])
+    other.kill()
+    other.wait()
+    checkpoint_io.save({"generation": 3}, path)
+    assert contents(path) == {"generation": 3}
+    assert os.listdir(tmp_path) == ["state.ckpt"]
+
+
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
-    from torchlift import checkpoint_io
-
     checkpoint_io.save({"a": 1}, tmp_path / "deep" / "er" / "new.ckpt")
     (tmp_path / "plain").write_text("")
     modes = [(tmp_path / name).stat().st_mode for name in ("plain", "deep/er/new.ckpt")]
