@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format test-templates samples bench mutants corpus clean
+.PHONY: help demo test lint format test-templates test-extras samples bench chaos mutants corpus clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,14 @@ samples: $(STAMP)  ## Write the converted twin of every sample again
 
 bench: $(STAMP)  ## Measure speed, as ratios to a bare loop; fails when a limit is broken
 	@status=0; for bench in tests/benchmarks/bench_*.py; do $(BIN)/python "$$bench" || status=1; done; exit $$status
+
+# A failure of one does not keep the others from running.
+test-extras: $(STAMP)  ## The slow rest: chaos, mutants, templates, the whole of every sample
+	@status=0; for target in chaos mutants test-templates; do $(MAKE) --no-print-directory $$target || status=1; done; \
+		$(BIN)/python -m pytest tests/e2e/test_samples.py || status=1; exit $$status
+
+chaos: $(STAMP)  ## Kill training at any moment; nothing may be lost: make chaos [KILLS=200] [SEED=0]
+	$(BIN)/python tests/chaos/run.py $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 mutants: $(STAMP)  ## Test the tester: verify has to catch every wrong twin
 	$(BIN)/python tests/mutants/run.py
