@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 
 from torchlift.verify.records import Event, Site, Step, Trace
 from torchlift.verify.verdict import Difference, Side
@@ -155,11 +156,11 @@ def _aligned(ours: tuple[tuple[str, str], ...], theirs: tuple[tuple[str, str], .
 
 
 def _first_pair(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, str]:
-    return next((pair for pair in zip(ours, theirs) if pair[0] != pair[1]), ("", ""))
+    return next((pair for pair in zip_longest(ours, theirs, fillvalue="") if pair[0] != pair[1]), ("", ""))
 
 
 def _which(ours: tuple[str, ...], theirs: tuple[str, ...], labels: tuple[str, ...]) -> str:
-    differing = [i for i, (left, right) in enumerate(zip(ours, theirs)) if left != right]
+    differing = [i for i, (left, right) in enumerate(zip_longest(ours, theirs)) if left != right]
     first = differing[0]
     name = labels[first] if first < len(labels) else "tensor"
     more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
