@@ -236,6 +236,9 @@ class Program:
 
 def _only_imported(var: Var) -> bool:
     assert var.frame is not None
+    scope = var.frame.scope
+    if not isinstance(scope, ast.Module) and var.name in parameters(scope.args):
+        return False  # a parameter of that name
     return not any(
         var.name in access(s).binds and not isinstance(s, (ast.Import, ast.ImportFrom, ast.Try, ast.If))
         for s in var.frame.scope.body
