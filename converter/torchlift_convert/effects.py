@@ -39,7 +39,7 @@ class Judge:
     """Answers questions about effects, following calls into the script's own functions and classes."""
 
     program: Program
-    loaders: frozenset[Var] = frozenset()  # going through one draws
+    data: frozenset[Var] = frozenset()  # loaders and datasets: taking something from one may draw
     _memo: dict[ast.AST, Effects] = field(default_factory=dict)
     _changing: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
     _known: dict[tuple[str, ast.stmt, Frame], Any] = field(default_factory=dict)
@@ -81,20 +81,21 @@ class Judge:
         return result
 
     def _going_through(self, item: Item) -> Effects:
-        """Does a statement use a loader for more than its length and its parts?"""
-        if not self.loaders & self.reads(item):
+        """Does a statement use data for more than its length and attributes, and to make a dataset or loader of it?"""
+        if not self.data & self.reads(item):
             return Effects()
         plain: set[int] = set()
+        asked = {id(n.value) for n in nodes_of(item.shape) if isinstance(n, ast.Subscript)}
         for node in nodes_of(item.shape):
-            match node:
-                case (
-                    ast.Attribute(value=ast.Name() as held)
-                    | ast.Call(func=ast.Name(id="len"), args=[ast.Name() as held])
-                ):
-                    plain.add(id(held))
-        names = [n for n in nodes_of(item.shape) if isinstance(n, ast.Name) and id(n) not in plain]
-        used = {v for n in names for v in reads_of(item.frame, n.id)} | self.read_through(item)
-        return Effects(draws=bool(used & self.loaders))
+            if isinstance(node, ast.Attribute):
+                plain.add(id(node.value))
+            elif isinstance(node, ast.Call) and id(node) not in asked:
+                name = self.program.canonical(node.func, item.frame) or ""
+                if name == "len" or name.startswith("torch.utils.data."):
+                    plain |= {id(a) for a in [*node.args, *(k.value for k in node.keywords)]}
+        loads = [n for n in nodes_of(item.shape) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+        used = {v for n in loads if id(n) not in plain for v in reads_of(item.frame, n.id)} | self.read_through(item)
+        return Effects(draws=bool(used & self.data))
 
     def remembers(self, cls: ast.ClassDef) -> bool:
         """Does an object of the class change after it was made, as a cache does?"""

@@ -26,6 +26,25 @@ def oddity(var: Var, roles: Roles, program: Program) -> str | None:
     return None
 
 
+def data_variables(roles: Roles, program: Program) -> frozenset[Var]:
+    """Loaders, the datasets that they are made over, and the datasets that those are a part of."""
+    found: set[Var] = set()
+    stack = [(v, made.dataset) for v, made in roles.loaders.items()]
+    while stack:
+        var, dataset = stack.pop()
+        found.add(var)
+        frame = var.frame or program.module
+        held = variable(dataset, frame)
+        if held is not None and held not in found:
+            stack += [(held, p.value) for p in roles.definitions.get(held, []) if p.value is not None]
+            found.add(held)
+        if isinstance(dataset, ast.Call) and (program.canonical(dataset.func, frame) or "").startswith(
+            "torch.utils.data."
+        ):
+            stack += [(var, a) for a in dataset.args[:1] if isinstance(a, ast.Name) and variable(a, frame) != var]
+    return frozenset(found)
+
+
 def _dataset_class(made: MakesLoader, var: Var, roles: Roles, program: Program) -> ast.ClassDef | None:
     """The class of the script that the dataset is an object of."""
     value: ast.expr | None = made.dataset

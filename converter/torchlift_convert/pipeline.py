@@ -13,7 +13,7 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
 from torchlift_convert.findings import never_trained_again
 from torchlift_convert.listing import goes_over_list
-from torchlift_convert.loaders import oddity
+from torchlift_convert.loaders import data_variables, oddity
 from torchlift_convert.nest import Finder, Nest, is_range
 from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
@@ -47,7 +47,7 @@ def make_plan(program: Program, nest: Nest) -> Plan:
 def _plan(program: Program, nest: Nest) -> Plan:
     judge = Judge(program)
     roles = assign_roles(program, nest)
-    judge.loaders = frozenset(roles.loaders)
+    judge.data = data_variables(roles, program)
     regions = Cutter(program, nest, roles, judge).cut()
     bars = read_bars(regions, roles, judge)
     if bars:  # they stay what they were

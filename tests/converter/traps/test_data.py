@@ -260,6 +260,24 @@ def test_full_batch_without_a_loader(traps) -> None:
     assert traps.exact(loop, data=TENSORS).datamodule
 
 
+DRAWN = DATASETS["draws each row"] + "\n\n" + NAMED
+LOOKED_AT = {
+    "a row": "sample = train_set[0][0].mean()",
+    "rows": "sample = sum(train_set[i][0].mean() for i in range(3))",
+    "rows of a part": "sample = torch.utils.data.Subset(train_set, range(4))[1][0].mean()",
+    "its length": "sample = 1.0 / len(train_set)",
+}
+
+
+@pytest.mark.parametrize("look", LOOKED_AT.values(), ids=LOOKED_AT)
+def test_rows_looked_at_before_the_loop(traps, look: str) -> None:
+    """A dataset may draw when it is asked for a row, so nothing that draws may change sides with the asking."""
+    model = MODEL.replace("criterion", look + "\ncriterion")
+    traps.exact(
+        LOOP.replace("model(x), y)\n        loss", "model(x - sample), y)\n        loss"), data=DRAWN, model=model
+    )
+
+
 PAIR = """
 train_dataloader, val_dataloader = (
     DataLoader(TensorDataset(inputs[:40], targets[:40]), batch_size=8, shuffle=True),
