@@ -229,7 +229,8 @@ class ModuleWriter:
         names = {n.id: env.text(header.frame.resolve(n.id)) for n in ast.walk(header.target) if isinstance(n, ast.Name)}
         if any(t is not None for t in names.values()):
             text = source_of(header.target, header.frame, env)
-        return text[1:-1] if text.startswith("(") and text.endswith(")") and not text.endswith(",)") else text
+        bare = text[1:-1].strip()
+        return bare if text.startswith("(") and _same_target(bare, text) else text
 
     def _uses(self, region: Region, header: Header) -> bool:
         """Is any part of the batch read in the hook?"""
@@ -334,6 +335,14 @@ def _known(items: Sequence[Item], leaving: int) -> set[str]:
     """Names that have their value when the hook may be left for the first time: bound by then, or not bound in it."""
     bound, every = flow_over(list(items[:leaving])).must, flow_over(list(items))
     return {v.name for v in bound | (every.exposed - every.may)}
+
+
+def _same_target(one: str, other: str) -> bool:
+    """Do two texts unpack alike? ``a, b`` and ``(a, b)`` do; ``(a, b), (c, d)`` has no brackets of its own."""
+    try:
+        return ast.dump(ast.parse(f"{one} = 0")) == ast.dump(ast.parse(f"{other} = 0"))
+    except SyntaxError:
+        return False
 
 
 def _exits(item: Item) -> bool:

@@ -186,17 +186,8 @@ def difference(ours: Any, theirs: Any, path: str = "") -> str:
 
 
 def trained(contents: dict[str, Any], with_loops: bool) -> dict[str, Any]:
-    """A checkpoint without the callbacks' states, which name files, and with or without the counters of the loops.
-
-    Never with the batches validated in this epoch: the sanity check of a run that goes on between two epochs sets them
-    to 0, in Lightning too, and when no epoch is left they stay so.
-    """
-    kept = {key: value for key, value in contents.items() if key not in ("callbacks", "loops")}
-    if not with_loops:
-        return kept
-    loops = {name: dict(loop) for name, loop in contents["loops"].items()}
-    del loops["fit_loop"]["epoch_loop.val_loop.batch_progress"]
-    return {**kept, "loops": loops}
+    """A checkpoint without the callbacks' states, which name files, and with or without the counters of the loops."""
+    return {key: value for key, value in contents.items() if key != "callbacks" and (with_loops or key != "loops")}
 
 
 # -- what must hold ---------------------------------------------------------------------------------------------------

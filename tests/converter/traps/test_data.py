@@ -247,6 +247,24 @@ def test_dictionaries_as_batches(traps) -> None:
     traps.exact(loop.replace("model(x), y", 'model(batch["x"]), batch["y"]'), data=data)
 
 
+HEADERS = ["x, y in train_loader", "(x), (y) in train_loader", "[x, y] in train_loader"]
+HEADERS += ["i, (x, y) in enumerate(train_loader)", "i, ( x, y ) in enumerate(train_loader)"]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_ways_to_unpack_a_batch(traps, header: str) -> None:
+    traps.exact(TRAIN_ONLY.replace("x, y in BATCHES", header))
+
+
+def test_nested_batches(traps) -> None:
+    data = """
+    rows = [((torch.full((4,), i / 9), torch.ones(4)), (torch.ones(1), torch.zeros(1))) for i in range(40)]
+    train_loader = DataLoader(rows, batch_size=8, shuffle=True)
+    """
+    loop = TRAIN_ONLY.replace("x, y in BATCHES", "(x, z), (y, w) in train_loader")
+    traps.exact(loop.replace("model(x), y", "model(x * z), y + w"), data=data)
+
+
 def test_full_batch_without_a_loader(traps) -> None:
     loop = """
     for step in range(20):
