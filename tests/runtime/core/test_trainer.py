@@ -176,8 +176,10 @@ def test_fit_again_after_an_exception(differential: Any, lab: Any, where: str, e
 
 
 SCRIPT = """
-    import sys, torch
+    import signal, sys, torch
     import {runtime} as L
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
 
     class Module(L.LightningModule):
         def __init__(self):
