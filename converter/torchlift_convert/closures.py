@@ -75,10 +75,6 @@ def _closure(stepping: Stepping, body: list[Item]) -> tuple[int, ast.FunctionDef
     return None
 
 
-def _returns(stmt: ast.stmt, loss: ast.expr) -> bool:
-    return isinstance(stmt, ast.Return) and stmt.value is not None and ast.dump(stmt.value) == ast.dump(loss)
-
-
 def _batch_names(header: Header | None) -> frozenset[Var]:
     """The parts of the batch that a loop header binds, its counter aside."""
     if header is None:

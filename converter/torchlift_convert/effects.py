@@ -13,7 +13,7 @@ from typing import Any
 from torchlift_convert.knowledge import BUILTINS, CLOCKS, GROWING_OR_SHRINKING, QUIET, QUIET_METHODS, WRITING, listed
 from torchlift_convert.names import access, own_nodes, parameters
 from torchlift_convert.nest import nodes_of
-from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, dotted, item_flow, reads_of
+from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, item_flow, reads_of
 
 
 @dataclass(frozen=True)
@@ -304,6 +304,3 @@ def _root(expr: ast.expr) -> str | None:
     while isinstance(expr, (ast.Attribute, ast.Subscript, ast.Call)):
         expr = expr.func if isinstance(expr, ast.Call) else expr.value
     return expr.id if isinstance(expr, ast.Name) else None
-
-
-__all__ = ["Effects", "Judge", "dotted"]

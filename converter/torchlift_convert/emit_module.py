@@ -21,13 +21,14 @@ from torchlift_convert.environment import (
 from torchlift_convert.logging_calls import metrics_of, step_metrics
 from torchlift_convert.plan import Kind, Plan
 from torchlift_convert.program import Frame, Item, Var, flow_over
-from torchlift_convert.recognisers import fact_of, facts_of
+from torchlift_convert.recognisers import facts_of
 from torchlift_convert.references import item_references
-from torchlift_convert.regions import Header, Region
+from torchlift_convert.regions import Header, Region, exits_of
 from torchlift_convert.remarks import Remarks
 from torchlift_convert.rewrite import Edits, Origins, source_of
 from torchlift_convert.roles import variable
 from torchlift_convert.storage import loop_variables
+from torchlift_convert.trainer_args import epochs_of
 from torchlift_convert.types import Optimization
 
 SIGNATURES: dict[Region, tuple[str, ...]] = {
@@ -161,7 +162,7 @@ class ModuleWriter:
             names = ", ".join(v.name for v in plan.roles.optimizers)
             block.line(f"{names} = self.optimizers()")
         metrics = metrics_of(plan, region, env)
-        leaving = next((n for n, i in enumerate(items) if _exits(i)), len(items))
+        leaving = next((n for n, i in enumerate(items) if exits_of(i.shape)), len(items))
         if leaving < len(items):
             self._save(block, region, env)
         known = _known(items, leaving)
@@ -323,8 +324,6 @@ class ModuleWriter:
         return out
 
     def _epoch_start(self, env: Environment) -> str:
-        from torchlift_convert.trainer_args import epochs_of
-
         start = epochs_of(self.plan.nest, self.plan.program).start_expr
         assert start is not None
         text = source_of(start, self.plan.nest.home, env)
@@ -343,12 +342,6 @@ def _same_target(one: str, other: str) -> bool:
         return ast.dump(ast.parse(f"{one} = 0")) == ast.dump(ast.parse(f"{other} = 0"))
     except SyntaxError:
         return False
-
-
-def _exits(item: Item) -> bool:
-    from torchlift_convert.regions import exits_of
-
-    return bool(exits_of(item.shape))
 
 
 def _returns_itself(block: Block, name: str) -> bool:
@@ -372,6 +365,3 @@ def _returned(optimizers: list[str], schedulers: list[str]) -> str:
     if len(optimizers) == 1 and len(schedulers) == 1 and schedulers[0].startswith("{"):
         return f'{{"optimizer": {optimizers[0]}, "lr_scheduler": {schedulers[0]}}}'
     return f"[{', '.join(optimizers)}], [{', '.join(schedulers)}]"
-
-
-__all__ = ["ModuleWriter", "fact_of"]

@@ -12,7 +12,6 @@ from torchlift_convert.program import Bound, Frame, Item, Var, dotted
 from torchlift_convert.regions import Header, Region
 from torchlift_convert.reserved import unique
 from torchlift_convert.roles import variable
-from torchlift_convert.storage import loop_variables
 from torchlift_convert.types import Optimization
 
 
@@ -307,10 +306,3 @@ def _takes_value(node: ast.AST) -> TypeGuard[ast.Attribute | ast.FormattedValue]
     if isinstance(node, ast.Attribute):
         return node.attr in ("item", "detach", "data", "tolist", "size", "shape")
     return isinstance(node, ast.FormattedValue)
-
-
-def region_items(plan: Plan, region: Region) -> tuple[Item, ...]:
-    return plan.regions.of(region)
-
-
-__all__ = ["Environment", "Place", "epoch_variables", "loop_variables", "loss_stays", "returned_loss"]

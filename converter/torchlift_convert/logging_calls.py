@@ -9,7 +9,7 @@ from torchlift_convert.environment import Environment, epoch_variables, returned
 from torchlift_convert.plan import Plan
 from torchlift_convert.program import Item, Var
 from torchlift_convert.recognisers import fact_of
-from torchlift_convert.regions import Region
+from torchlift_convert.regions import Region, exits_of
 from torchlift_convert.roles import variable
 from torchlift_convert.types import Optimization
 from torchlift_convert.values import Values
@@ -29,14 +29,8 @@ def step_metrics(plan: Plan, env: Environment) -> dict[str, str]:
                 var = variable(fact.target, item.frame)
                 if var is not None:
                     found[var.name] = env.text(var) or var.name
-    leaving = any(_leaves(i) for i in plan.regions.of(Region.STEP))
+    leaving = any(exits_of(i.shape) for i in plan.regions.of(Region.STEP))
     return {} if leaving else found
-
-
-def _leaves(item: Item) -> bool:
-    from torchlift_convert.regions import exits_of
-
-    return bool(exits_of(item.shape))
 
 
 def metrics_of(plan: Plan, region: Region, env: Environment) -> dict[str, str]:

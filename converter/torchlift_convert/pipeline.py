@@ -19,6 +19,7 @@ from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Program, build
+from torchlift_convert.references import references
 from torchlift_convert.regions import Region, Regions
 from torchlift_convert.render import Rendered, render, with_import, without_unused_imports
 from torchlift_convert.reserved import unique
@@ -74,8 +75,6 @@ def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan) -> N
     header = plan.regions.batches
     assert header is not None
     if is_range(header.iterable):
-        from torchlift_convert.references import references
-
         changed = {v for v, _ in references(header.iterable, header.source, roles)} & plan.storage.bound
         if not changed:
             return

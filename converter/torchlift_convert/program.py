@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from torchlift_convert.names import access, declared_outer, flow_of, parameters, stmt_flow
-from torchlift_convert.syntax import Script, walk_statements
+from torchlift_convert.syntax import Script, blocks_of, walk_statements
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -172,8 +172,6 @@ def _functions_of(body: list[ast.stmt]) -> dict[str, FunctionNode]:
 
 def walk_statements_of_scope(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Every statement of a scope, without the bodies of functions and classes in it."""
-    from torchlift_convert.syntax import blocks_of
-
     for stmt in body:
         yield stmt
         if not isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):

@@ -14,7 +14,7 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.names import free_names, own_nodes
 from torchlift_convert.nest import Nest, nodes_of
 from torchlift_convert.program import Frame, Item, Program, Var, VarFlow, flow_over
-from torchlift_convert.regions import Header, Region, Regions
+from torchlift_convert.regions import Header, Region, Regions, exits_of
 from torchlift_convert.roles import Roles
 
 # In the order in which an epoch runs them; each list of successors closes the loops.
@@ -93,7 +93,7 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
     replaced: dict[Region, frozenset[Var]] = {}
     saved: dict[Region, tuple[Var, ...]] = {}
     attributes: dict[Var, None] = {}
-    early = {r: any(_leaves(i.stmt) for i in regions.of(r)) for r in Region}
+    early = {r: any(exits_of(i.stmt) for i in regions.of(r)) for r in Region}
     for region in Region:
         out = _live_out(region, live_in)
         flow = flows[region]
@@ -136,12 +136,6 @@ def _flow(regions: Regions, region: Region) -> VarFlow:
 
 def _live_out(region: Region, live_in: dict[Region | None, frozenset[Var]]) -> frozenset[Var]:
     return frozenset[Var]().union(*(live_in[s] for s in SUCCESSORS[region]))
-
-
-def _leaves(stmt: ast.stmt) -> bool:
-    from torchlift_convert.regions import exits_of
-
-    return bool(exits_of(stmt))
 
 
 def special_variables(roles: Roles, nest: Nest) -> frozenset[Var]:

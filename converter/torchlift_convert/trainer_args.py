@@ -12,7 +12,7 @@ from torchlift_convert.nest import Nest
 from torchlift_convert.program import Item, Program, Var
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.regions import Gone
-from torchlift_convert.roles import Roles, nest_items
+from torchlift_convert.roles import Roles, nest_items, variable
 from torchlift_convert.types import FateKind
 
 
@@ -106,8 +106,6 @@ def accelerator_of(
 
 
 def _device_variables(program: Program, nest: Nest, roles: Roles) -> list[Var]:
-    from torchlift_convert.roles import variable
-
     found: dict[Var, None] = {}
     places = [(s, nest.home) for s in nest.pre] + [(i.stmt, i.frame) for i in nest_items(nest)]
     for stmt, frame in places:

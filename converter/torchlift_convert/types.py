@@ -5,7 +5,7 @@ Every stage takes frozen records and returns new ones; nothing here reads a file
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -121,7 +121,6 @@ class Result:
     became: tuple[Became, ...] = ()
     fates: tuple[Fate, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
-    masked: tuple[str, ...] = field(default=())  # reserved: patterns that verify must mask
 
     @property
     def refusals(self) -> tuple[Diagnostic, ...]:
