@@ -14,10 +14,12 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlift.loggers._folder import FolderLogger, write_hparams
-from torchlift.loggers.logger import as_dict, rank_zero_experiment, with_prefix
+from torchlift.loggers._folder import FolderLogger
+from torchlift.loggers.logger import rank_zero_experiment
 from torchlift.utilities.atomic import write_text
-from torchlift.utilities.cloud_io import exists, get_filesystem, is_local
+from torchlift.utilities.cloud_io import entries, exists, get_filesystem, is_local
+from torchlift.utilities.hparams_file import save_hparams_to_yaml
+from torchlift.utilities.logger import add_prefix, convert_params
 from torchlift.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 __all__ = ["CSVLogger", "ExperimentWriter"]
@@ -39,15 +41,21 @@ class ExperimentWriter:
         self.metrics_keys: list[str] = []  # columns of the file
         self.hparams: dict[str, Any] = {}
         self.metrics_file_path = os.path.join(log_dir, self.NAME_METRICS_FILE)
+        self._check_log_dir_exists()
         if is_local(log_dir):
             os.makedirs(log_dir, exist_ok=True)
         else:
             get_filesystem(log_dir).makedirs(log_dir, exist_ok=True)
-        self._put_aside()
 
-    def _put_aside(self) -> None:
-        if not exists(self.metrics_file_path):
+    def _check_log_dir_exists(self) -> None:
+        if not entries(self.log_dir):
             return
+        kept = ""
+        if exists(self.metrics_file_path):
+            kept = f" The metrics of the earlier run are now in {self._put_aside()}."
+        rank_zero_warn(f"Experiment logs directory {self.log_dir} exists and is not empty.{kept}")
+
+    def _put_aside(self) -> str:
         stem, number = self.metrics_file_path.removesuffix(".csv"), 1
         while exists(f"{stem}-{number}.csv"):
             number += 1
@@ -55,7 +63,7 @@ class ExperimentWriter:
             os.replace(self.metrics_file_path, f"{stem}-{number}.csv")
         else:
             get_filesystem(self.log_dir).mv(self.metrics_file_path, f"{stem}-{number}.csv")
-        rank_zero_warn(f"{self.log_dir} holds the metrics of an earlier run; they are now in {stem}-{number}.csv.")
+        return f"{stem}-{number}.csv"
 
     def log_metrics(self, metrics_dict: dict[str, Any], step: int | None = None) -> None:
         """Record one row; it is written by the next :meth:`save`."""
@@ -66,7 +74,7 @@ class ExperimentWriter:
     def log_hparams(self, params: dict[str, Any]) -> None:
         """Add hyperparameters and write them all."""
         self.hparams.update(params)
-        write_hparams(self.log_dir, self.hparams)
+        save_hparams_to_yaml(os.path.join(self.log_dir, self.NAME_HPARAMS_FILE), self.hparams)
 
     def save(self) -> None:
         """Write the rows recorded since the last call."""
@@ -76,8 +84,9 @@ class ExperimentWriter:
         if columns == self.metrics_keys:
             self._append(_table(columns, self.metrics, header=False))
         else:
-            rows = [*self._read(), *self.metrics] if self.metrics_keys else self.metrics
-            write_text(self.metrics_file_path, _table(columns, rows, header=True))
+            rows = self._read()
+            columns = sorted(set(columns).union(*rows[:1]))
+            write_text(self.metrics_file_path, _table(columns, [*rows, *self.metrics], header=True))
             self.metrics_keys = columns
         self.metrics = []
 
@@ -90,6 +99,8 @@ class ExperimentWriter:
                 file.write(text)
 
     def _read(self) -> list[dict[str, Any]]:
+        if not exists(self.metrics_file_path):
+            return []
         if not is_local(self.metrics_file_path):
             text = get_filesystem(self.metrics_file_path).read_text(self.metrics_file_path)
             return list(csv.DictReader(io.StringIO(text, newline="")))
@@ -140,13 +151,13 @@ class CSVLogger(FolderLogger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         step = len(self.experiment.metrics) if step is None else step
-        self.experiment.log_metrics(with_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR), step)
+        self.experiment.log_metrics(add_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR), step)
         if (step + 1) % self._flush_logs_every_n_steps == 0:
             self.save()
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace | None = None, *args: Any, **kwargs: Any) -> None:
-        self.experiment.log_hparams(as_dict(params))
+        self.experiment.log_hparams(convert_params(params))
 
     @rank_zero_only
     def save(self) -> None:

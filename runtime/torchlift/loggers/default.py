@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 
 from torchlift.loggers.logger import Logger
+from torchlift.utilities.rank_zero import warn_once
 
 __all__ = ["default_logger"]
 
@@ -15,12 +15,16 @@ def default_logger(save_dir: str) -> Logger:
 
     In a SLURM batch job the job's number is the version, so that a job that is requeued goes on in its own folder.
     """
-    if importlib.util.find_spec("tensorboard"):
-        from torchlift.loggers.tensorboard import TensorBoardLogger
+    from torchlift.loggers.tensorboard import TensorBoardLogger, writer_package
 
+    if writer_package():
         return TensorBoardLogger(save_dir, version=_slurm_job())
     from torchlift.loggers.csv_logs import CSVLogger
 
+    warn_once(
+        "`logger=True` will use `CSVLogger` as the default logger, because neither `tensorboard` nor `tensorboardX` is"
+        " found. Please `pip install tensorboard` for TensorBoard's files, or say `Trainer(logger=CSVLogger(...))`."
+    )
     return CSVLogger(save_dir)
 
 

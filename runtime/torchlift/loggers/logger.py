@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -135,13 +135,3 @@ def rank_zero_experiment(function: Callable[[Any], Any]) -> Callable[[Any], Any]
         return DummyExperiment() if found is None else found
 
     return experiment
-
-
-def as_dict(params: Mapping[str, Any] | Namespace | None) -> dict[str, Any]:
-    """Hyperparameters as a dictionary of their own."""
-    return dict(vars(params) if isinstance(params, Namespace) else params or {})
-
-
-def with_prefix(metrics: Mapping[str, Any], prefix: str, separator: str = "-") -> dict[str, Any]:
-    """``metrics`` under the names that ``prefix`` makes of theirs."""
-    return {f"{prefix}{separator}{name}": value for name, value in metrics.items()} if prefix else dict(metrics)

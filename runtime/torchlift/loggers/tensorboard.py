@@ -1,4 +1,4 @@
-"""Event files that TensorBoard reads, written with ``torch.utils.tensorboard``.
+"""Event files that TensorBoard reads, written with ``torch.utils.tensorboard`` (or else with tensorboardX).
 
 Reference: https://lightning.ai/docs/pytorch/stable/extensions/generated/lightning.pytorch.loggers.TensorBoardLogger.html
 """
@@ -9,14 +9,16 @@ import importlib.util
 import os
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from torchlift.loggers._folder import FolderLogger, write_hparams
-from torchlift.loggers.logger import as_dict, rank_zero_experiment, with_prefix
-from torchlift.utilities.cloud_io import exists, is_local
+from torchlift.loggers._folder import FolderLogger
+from torchlift.loggers.logger import rank_zero_experiment
+from torchlift.utilities.cloud_io import exists
+from torchlift.utilities.hparams_file import save_hparams_to_yaml
+from torchlift.utilities.logger import add_prefix, convert_params, flatten_dict, sanitize_params
 from torchlift.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class TensorBoardLogger(FolderLogger):
     """Writes event files and ``hparams.yaml`` into ``save_dir/name/version_N[/sub_dir]``.
 
     Args:
-        save_dir: folder of all experiments.
+        save_dir: folder of all experiments, local or a URL; ``~`` and ``$NAME`` are expanded.
         name: folder of this one; None or empty for none.
         version: a number N, a text that names the folder itself, or None for the first number that is free.
         log_graph: also record the graph, traced with the module's ``example_input_array``.
@@ -40,7 +42,7 @@ class TensorBoardLogger(FolderLogger):
         **kwargs: of ``torch.utils.tensorboard.SummaryWriter`` (``max_queue``, ``flush_secs``, ...).
 
     Raises:
-        ModuleNotFoundError: tensorboard is not installed.
+        ModuleNotFoundError: neither tensorboard nor tensorboardX is installed.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class TensorBoardLogger(FolderLogger):
         sub_dir: str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        if importlib.util.find_spec("tensorboard") is None:
+        if not writer_package():
             raise ModuleNotFoundError(
-                "TensorBoardLogger needs tensorboard: pip install tensorboard, or use CSVLogger, which needs nothing."
+                "Neither `tensorboard` nor `tensorboardX` is available, and TensorBoardLogger writes with one of them:"
+                " pip install tensorboard, or use CSVLogger, which needs nothing."
             )
         super().__init__(save_dir, name, version, prefix)
         self._log_graph = log_graph
@@ -80,11 +83,7 @@ class TensorBoardLogger(FolderLogger):
     def experiment(self) -> SummaryWriter:
         """The SummaryWriter, made when it is first asked for: ``logger.experiment.add_image(...)``."""
         if self._experiment is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            if is_local(self.root_dir):
-                os.makedirs(self.root_dir, exist_ok=True)
-            self._experiment = SummaryWriter(log_dir=self.log_dir, **self._kwargs)
+            self._experiment = _writers().SummaryWriter(log_dir=self.log_dir, **self._kwargs)
         return self._experiment
 
     @rank_zero_only
@@ -94,7 +93,7 @@ class TensorBoardLogger(FolderLogger):
         Raises:
             ValueError: a value is no number.
         """
-        for name, value in with_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR).items():
+        for name, value in add_prefix(metrics, self._prefix, self.LOGGER_JOIN_CHAR).items():
             if isinstance(value, dict):
                 self.experiment.add_scalars(name, value, step)
                 continue
@@ -102,8 +101,8 @@ class TensorBoardLogger(FolderLogger):
                 self.experiment.add_scalar(name, value.item() if isinstance(value, Tensor) else value, step)
             except Exception as error:
                 raise ValueError(
-                    f"TensorBoardLogger cannot log {name!r}: {value!r} is neither a number, a tensor of one element, "
-                    "nor a dictionary of these."
+                    f"In the metric {name!r} you tried to log {value!r} which is currently not supported."
+                    " Try a dict or a scalar/tensor."
                 ) from error
 
     @rank_zero_only
@@ -114,9 +113,7 @@ class TensorBoardLogger(FolderLogger):
         step: int | None = None,
     ) -> None:
         """Record hyperparameters and, for the HParams page, the metrics (or the one metric) they led to."""
-        from torch.utils.tensorboard.summary import hparams
-
-        plain = as_dict(params)
+        plain = convert_params(params)
         self.hparams.update(plain)
         if metrics is None:
             metrics = {"hp_metric": -1} if self._default_hp_metric else {}
@@ -124,8 +121,9 @@ class TensorBoardLogger(FolderLogger):
             metrics = {"hp_metric": metrics}
         if metrics:
             self.log_metrics(metrics, step)
+            cells = {name: _cell(value) for name, value in sanitize_params(flatten_dict(plain)).items()}
             writer = self.experiment._get_file_writer()
-            for summary in hparams({name: _cell(value) for name, value in _flat(plain).items()}, metrics):
+            for summary in _writers().summary.hparams(cells, metrics):
                 writer.add_summary(summary, step)
 
     @rank_zero_only
@@ -133,22 +131,26 @@ class TensorBoardLogger(FolderLogger):
         if not self._log_graph:
             return
         inputs = getattr(model, "example_input_array", None) if input_array is None else input_array
-        if not isinstance(inputs, Tensor | tuple):
+        if inputs is None:
             rank_zero_warn(
-                "The graph was not logged: set self.example_input_array in the module to a tensor, or to a tuple of "
-                f"forward's positional arguments (it is {type(inputs).__name__})."
+                "Could not log computational graph to TensorBoard: The `model.example_input_array` attribute is not set"
+                " or `input_array` was not given."
             )
-            return
-        from torchlift.utilities.apply import move_data_to_device
-
-        device = next((parameter.device for parameter in model.parameters()), None)
-        self.experiment.add_graph(model, inputs if device is None else move_data_to_device(inputs, device))
+        elif not isinstance(inputs, Tensor | tuple):
+            rank_zero_warn(
+                "Could not log computational graph to TensorBoard: The `input_array` or `model.example_input_array` has"
+                f" type {type(inputs)} which can't be traced by TensorBoard. Make it a tuple of the positional"
+                " arguments of the model's `forward()`."
+            )
+        else:
+            self.experiment.add_graph(model, _as_batch(model, inputs))
 
     @rank_zero_only
     def save(self) -> None:
         self.experiment.flush()
-        if not exists(os.path.join(self.log_dir, self.NAME_HPARAMS_FILE)):
-            write_hparams(self.log_dir, self.hparams)
+        path = os.path.join(self.log_dir, self.NAME_HPARAMS_FILE)
+        if not exists(path) and exists(self.log_dir):
+            save_hparams_to_yaml(path, self.hparams)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -157,23 +159,30 @@ class TensorBoardLogger(FolderLogger):
             self.experiment.close()
 
 
-def _flat(params: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested hyperparameters under names such as ``"model/width"``."""
-    flat: dict[str, Any] = {}
-    for name, value in params.items():
-        key = f"{path}/{name}" if path else str(name)
-        if is_dataclass(value) and not isinstance(value, type):
-            value = asdict(value)
-        if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
-            value = dict(enumerate(value))
-        flat |= _flat(as_dict(value), key) if isinstance(value, Mapping | Namespace) else {key: value}
-    return flat
+def writer_package() -> str | None:
+    """The installed package that writes event files, the one that torch itself knows first."""
+    return next((name for name in ("tensorboard", "tensorboardX") if importlib.util.find_spec(name)), None)
+
+
+def _writers() -> ModuleType:
+    """The module with ``SummaryWriter`` and ``summary.hparams``."""
+    if writer_package() == "tensorboard":
+        import torch.utils.tensorboard as writers
+    else:
+        import tensorboardX as writers  # type: ignore[import-not-found,no-redef]
+    return writers
+
+
+def _as_batch(model: nn.Module, inputs: Any) -> Any:
+    """`inputs` as the model's ``forward`` gets a batch: through the transfer hooks, on its device."""
+    hooks = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+    if not all(hasattr(model, name) for name in hooks):
+        return inputs
+    inputs = model.on_before_batch_transfer(inputs, 0)  # type: ignore[operator]
+    inputs = model.transfer_batch_to_device(inputs, model.device, 0)  # type: ignore[operator]
+    return model.on_after_batch_transfer(inputs, 0)  # type: ignore[operator]
 
 
 def _cell(value: Any) -> Any:
-    """What the HParams page can show: a number, text, or a tensor of at most one dimension."""
-    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-        return value.item()
-    if isinstance(value, Tensor) and value.ndim == 1:
-        return value
-    return value if type(value) in (bool, int, float, str) else str(value)
+    """The HParams page shows no tensor of more than one dimension."""
+    return str(value) if isinstance(value, Tensor) and value.ndim > 1 else value

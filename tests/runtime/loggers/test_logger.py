@@ -56,12 +56,27 @@ def test_hyperparameters_become_plain_or_are_left_out_with_a_warning(tmp_path: P
 
     logger = CSVLogger(tmp_path)
     params = Namespace(
-        lr=torch.tensor(0.5), path=Path("a/b"), color=Color.RED, sizes=(1, 2), net=Namespace(depth=3), loss=print
+        lr=torch.tensor(0.5),
+        path=Path("a/b"),
+        color=Color.RED,
+        sizes=(1, 2),
+        net=Namespace(depth=3),
+        loss=print,
+        layer=torch.nn.ReLU,
+        kind=torch.float32,
     )
-    with pytest.warns(UserWarning, match="no form for them: loss"):
+    with pytest.warns(UserWarning, match="Skipping 'kind' parameter .* `dtype` has no form"):
         logger.log_hyperparams(params)
     written = yaml.safe_load(Path(logger.log_dir, "hparams.yaml").read_text())
-    assert written == {"lr": 0.5, "path": "a/b", "color": "RED", "sizes": [1, 2], "net": {"depth": 3}}
+    assert written == {
+        "lr": 0.5,
+        "path": "a/b",
+        "color": "RED",
+        "sizes": [1, 2],
+        "net": {"depth": 3},
+        "loss": "builtins.print",
+        "layer": "torch.nn.modules.activation.ReLU",
+    }
 
 
 def test_the_base_class_has_lightnings_names() -> None:
