@@ -43,6 +43,7 @@ class LearningRateMonitor(Callback):
         logging_interval: "step", "epoch", or None for the interval of each scheduler.
         log_momentum: also log momentum (or the first beta) as ``<name>-momentum``.
         log_weight_decay: also log weight decay as ``<name>-weight_decay``.
+        log_key_prefix: stands before every name.
 
     Attributes:
         lrs: all rates logged so far, by name. last_momentum_values, last_weight_decay_values: the latest, by name.
@@ -57,24 +58,33 @@ class LearningRateMonitor(Callback):
         logging_interval: Literal["step", "epoch"] | None = None,
         log_momentum: bool = False,
         log_weight_decay: bool = False,
+        log_key_prefix: str | None = None,
     ) -> None:
         if logging_interval not in (None, "step", "epoch"):
             raise MisconfigurationException(
-                f"LearningRateMonitor(logging_interval={logging_interval!r}): it is 'step', 'epoch' or None."
+                f"logging_interval should be `step` or `epoch` or `None`, not {logging_interval!r}."
             )
         self.logging_interval = logging_interval
         self.log_momentum = log_momentum
         self.log_weight_decay = log_weight_decay
+        self.log_key_prefix = log_key_prefix or ""
         self.lrs: dict[str, list[float]] = {}
         self.last_momentum_values: dict[str, Any] = {}
         self.last_weight_decay_values: dict[str, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.loggers:
-            raise MisconfigurationException("LearningRateMonitor has nowhere to log to: the Trainer has no logger.")
-        names = [name for source in _sources(trainer) for name in source.names]
+            raise MisconfigurationException(
+                "Cannot use `LearningRateMonitor` callback with `Trainer` that has no logger: give it one, or leave the"
+                " monitor out."
+            )
+        names = [name for source in _sources(trainer, self.log_key_prefix) for name in source.names]
         if self.log_momentum and any(not {"momentum", "betas"} & o.defaults.keys() for o in trainer.optimizers):
-            rank_zero_warn("An optimizer has no momentum; LearningRateMonitor logs 0 for it.", RuntimeWarning)
+            rank_zero_warn(
+                "You have set log_momentum=True, but some optimizers do not have momentum. This will log a value 0 for"
+                " the momentum.",
+                RuntimeWarning,
+            )
         self.lrs = {name: [] for name in names}
         self.last_momentum_values = dict.fromkeys(f"{name}-momentum" for name in names)
         self.last_weight_decay_values = dict.fromkeys(f"{name}-weight_decay" for name in names)
@@ -89,7 +99,7 @@ class LearningRateMonitor(Callback):
 
     def _log(self, trainer: Trainer, moment: str) -> None:
         values: dict[str, float] = {}
-        for source in _sources(trainer):
+        for source in _sources(trainer, self.log_key_prefix):
             self._follow_new_groups(source.names)
             if self.logging_interval is None and source.interval not in (None, moment):
                 continue
@@ -119,30 +129,31 @@ class LearningRateMonitor(Callback):
                 self.lrs[name] = self.lrs.pop(alone, [])
 
 
-def _sources(trainer: Trainer) -> list[_Source]:
+def _sources(trainer: Trainer, prefix: str) -> list[_Source]:
     """Optimizers with schedulers first, then the others, each with names that no other has."""
     seen: Counter[type] = Counter()
     sources: list[_Source] = []
     for config in trainer.lr_scheduler_configs:
         optimizer = config.scheduler.optimizer
         seen[type(optimizer)] += config.name is None
-        sources.append(_Source(optimizer, _names(optimizer, config.name, seen), config.interval))
+        sources.append(_Source(optimizer, _names(optimizer, prefix, config.name, seen), config.interval))
     scheduled = [source.optimizer for source in sources]
     for optimizer in (getattr(o, "optimizer", o) for o in trainer.optimizers):
         if not any(optimizer is other for other in scheduled):
             seen[type(optimizer)] += 1
-            sources.append(_Source(optimizer, _names(optimizer, None, seen), None))
+            sources.append(_Source(optimizer, _names(optimizer, prefix, None, seen), None))
     return sources
 
 
-def _names(optimizer: Optimizer, name: str | None, seen: Counter[type]) -> list[str]:
+def _names(optimizer: Optimizer, prefix: str, name: str | None, seen: Counter[type]) -> list[str]:
     """A name for each parameter group."""
-    name = f"lr-{type(optimizer).__name__}" if name is None else name
+    name = prefix + (f"lr-{type(optimizer).__name__}" if name is None else name)
     groups = optimizer.param_groups
     own = [group.get("name", f"pg{number}") for number, group in enumerate(groups, start=1)]
     if twice := sorted(group for group, count in Counter(own).items() if count > 1):
         raise MisconfigurationException(
-            f"Several parameter groups of {name} are named {', '.join(map(repr, twice))}: give each a name of its own."
+            "A single `Optimizer` cannot have multiple parameter groups with identical `name` values. "
+            f"{name} has duplicated parameter group names {', '.join(map(repr, twice))}: give each a name of its own."
         )
     if seen[type(optimizer)] > 1:
         name += f"-{seen[type(optimizer)] - 1}"
