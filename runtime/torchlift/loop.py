@@ -19,7 +19,7 @@ from torchlift.rows import send_epoch, send_step
 from torchlift.run import Run, batch_step, overrides
 from torchlift.schedulers import Schedulers
 from torchlift.states import RunningStage
-from torchlift.step import choose_step
+from torchlift.step import choose_step, forward_step
 from torchlift.training_data import setup_training
 from torchlift.utilities.exceptions import PossibleUserWarning, SIGTERMException
 from torchlift.utilities.rank_zero import info_once, rank_zero_info, rank_zero_warn, warn_once
@@ -143,6 +143,8 @@ def train_epoch(run: Run) -> None:
     trainer, hooks, state, logged, step = run.trainer, run.hooks, run.fit, run.logged, run.step
     progress, batches, transfer = state.batch_progress, state.batches, run.transfer
     assert batches is not None and step is not None
+    if state._skip_backward and run.automatic:
+        step = forward_step
     resume.begin_epoch(run)
     if state.epoch_progress.completed > 0 and state.resuming is None:
         # The first epoch's iterator was made with the loaders, before `on_train_start`.

@@ -94,6 +94,7 @@ class FitState:
     last_reload_epoch: float = float("-inf")
     _batches_that_stepped: int = 0
     resuming: Resuming | None = None  # from a checkpoint, until the first epoch after it is over
+    _skip_backward: bool = False  # the epoch only passes the data through, see ``step.forward_step``
 
     @property
     def epoch_loop(self) -> "FitState":

@@ -80,6 +80,32 @@ def closure_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
     return outputs
 
 
+def forward_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
+    """``training_step`` alone, without clearing or computing gradients, for an epoch that only looks at the data.
+
+    The accumulated batches still end in a step of the optimizer, with the gradients that are there, as in Lightning.
+    """
+    trainer, every = run.trainer, run.trainer.accumulate_grad_batches
+    outputs: dict[str, Any] = {}
+
+    def closure() -> Tensor | None:
+        nonlocal outputs
+        outer, run.logged.fx = run.logged.fx, "training_step"
+        assert run.training_step is not None
+        _, outputs = split_output(run.training_step(batch, batch_idx), every)
+        run.logged.fx = outer
+        return outputs.get("loss")
+
+    if run.fit.accumulates(every):
+        closure()
+        return outputs
+    run.logged.fx = "optimizer_step"
+    run.module.optimizer_step(trainer.current_epoch, batch_idx, trainer._wrapped_optimizers[0], closure)
+    run.logged.fx = None
+    run.fit.steps.total += 1
+    return outputs
+
+
 def manual_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
     """``training_step`` does it all, through ``self.optimizers()`` and ``self.manual_backward``."""
     assert run.training_step is not None

@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from torchlift.callbacks.device_stats_monitor import DeviceStatsMonitor as DeviceStatsMonitor
     from torchlift.callbacks.early_stopping import EarlyStopping as EarlyStopping
     from torchlift.callbacks.early_stopping import EarlyStoppingReason as EarlyStoppingReason
+    from torchlift.callbacks.finetuning import BackboneFinetuning as BackboneFinetuning
+    from torchlift.callbacks.finetuning import BaseFinetuning as BaseFinetuning
     from torchlift.callbacks.gradient_accumulation_scheduler import (
         GradientAccumulationScheduler as GradientAccumulationScheduler,
     )
@@ -26,7 +28,12 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from torchlift.callbacks.progress.rich_progress import RichProgressBarTheme as RichProgressBarTheme
     from torchlift.callbacks.progress.tqdm_progress import Tqdm as Tqdm
     from torchlift.callbacks.progress.tqdm_progress import TQDMProgressBar as TQDMProgressBar
+    from torchlift.callbacks.pruning import ModelPruning as ModelPruning
     from torchlift.callbacks.rich_model_summary import RichModelSummary as RichModelSummary
+    from torchlift.callbacks.spike import SpikeDetection as SpikeDetection
+    from torchlift.callbacks.stochastic_weight_avg import StochasticWeightAveraging as StochasticWeightAveraging
     from torchlift.callbacks.timer import Timer as Timer
+    from torchlift.callbacks.weight_averaging import EMAWeightAveraging as EMAWeightAveraging
+    from torchlift.callbacks.weight_averaging import WeightAveraging as WeightAveraging
 
 __getattr__, __dir__ = lazy_exports(__name__)
