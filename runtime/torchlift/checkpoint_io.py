@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import shutil
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import IO, Any
 
@@ -85,3 +86,48 @@ def remove(path: str | Path) -> None:
     else:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+class CheckpointIO(ABC):
+    """How checkpoints are written, read and deleted; an instance goes into ``Trainer(plugins=...)``.
+
+    https://lightning.ai/docs/pytorch/stable/common/checkpointing_expert.html
+    """
+
+    @abstractmethod
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Write `checkpoint` at `path`; `storage_options` are those of ``trainer.save_checkpoint``."""
+
+    @abstractmethod
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read what :meth:`save_checkpoint` wrote."""
+
+    @abstractmethod
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete what :meth:`save_checkpoint` wrote."""
+
+    def teardown(self) -> None:
+        """The run is over: what is under way has to be finished."""
+
+
+class TorchCheckpointIO(CheckpointIO):
+    """Files of ``torch.save``, written whole or not at all."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        if storage_options is not None:
+            raise TypeError(
+                "`Trainer.save_checkpoint(..., storage_options=...)` with `storage_options` arg is not supported for"
+                f" `{type(self).__name__}`. Please implement your custom `CheckpointIO` to define how you'd like to"
+                " use `storage_options`."
+            )
+        save(checkpoint, path)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any | None = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return load(path, map_location=map_location, weights_only=weights_only)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        remove(path)
