@@ -39,6 +39,7 @@ def is_overridden(name: str, instance: object, base: type) -> bool:
     attribute = getattr(instance, name, None)
     if not callable(attribute):
         return False
+    attribute = getattr(attribute, "__wrapped__", attribute)  # a compiled or decorated method
     inner = getattr(attribute, "__func__", attribute)
     if isinstance(inner, partial):
         inner = inner.func

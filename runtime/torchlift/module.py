@@ -1,7 +1,7 @@
 """LightningModule: a ``torch.nn.Module`` that says how it is trained."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 import torch
@@ -9,22 +9,31 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from torchlift.hparams import HyperparametersMixin
+from torchlift.module_export import ExportMethods
 from torchlift.module_hooks import DataHooks, ModelHooks
 from torchlift.module_logging import LoggingMethods
+from torchlift.module_optimization import OptimizationMethods
 from torchlift.placed import PlacedModule
 from torchlift.utilities.classmethods import only_on_the_class
-from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import rank_zero_warn
 from torchlift.utilities.types import STEP_OUTPUT
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from torchlift.optim import LightningOptimizer
     from torchlift.trainer import Trainer
 
 
-class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelHooks, DataHooks, nn.Module):
+class LightningModule(
+    LoggingMethods,
+    OptimizationMethods,
+    ExportMethods,
+    PlacedModule,
+    HyperparametersMixin,
+    ModelHooks,
+    DataHooks,
+    nn.Module,
+):
     """Override ``training_step`` and ``configure_optimizers`` at least, and hand an instance to ``Trainer.fit``."""
 
     CHECKPOINT_HYPER_PARAMS_KEY = "hyper_parameters"
@@ -35,8 +44,10 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
         "automatic_optimization",
         "current_epoch",
         "device",
+        "device_mesh",
         "dtype",
         "example_input_array",
+        "fabric",
         "global_rank",
         "global_step",
         "hparams",
@@ -49,6 +60,9 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
         "trainer",
     ]
 
+    # While TorchScript compiles a module it reads every property, `trainer` too.
+    _is_being_scripted = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._trainer: Trainer | None = None
@@ -58,6 +72,10 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
         self._log_hyperparams = False
         self._toggled_requires_grad: dict[nn.Parameter, bool] = {}
         self._logged_metric_names: dict[int, str] | None = None
+        self._compiler_ctx: dict[str, Any] | None = None  # see torchlift.utilities.compile
+        self._fabric: Any | None = None
+        self._fabric_optimizers: list[Any] = []
+        self._device_mesh: Any | None = None
 
     # -- what to override ---------------------------------------------------------------------------------------------
 
@@ -127,8 +145,6 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
         else:
             scheduler.step(metric)
 
-    # -- optimization -------------------------------------------------------------------------------------------------
-
     @property
     def automatic_optimization(self) -> bool:
         """Whether the loop runs backward and the optimizer's step, or ``training_step`` itself does."""
@@ -137,90 +153,6 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
     @automatic_optimization.setter
     def automatic_optimization(self, automatic_optimization: bool) -> None:
         self._automatic_optimization = automatic_optimization
-
-    def optimizers(self, use_pl_optimizer: bool = True) -> "Any | list[Any] | LightningOptimizer":
-        """The optimizer, or a list of them, for manual optimization.
-
-        Args:
-            use_pl_optimizer: wrapped, so that ``step`` runs the hooks and counts; ``False`` gives the bare ones.
-        """
-        found = self.trainer._wrapped_optimizers if use_pl_optimizer else self.trainer.optimizers
-        return found[0] if len(found) == 1 else found
-
-    def lr_schedulers(self) -> Any:
-        """The scheduler, a list of them, or ``None`` when there is none; for manual optimization."""
-        found = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        return found[0] if len(found) == 1 else found or None
-
-    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Run the backward pass in manual optimization, with the hooks and the scaling it needs.
-
-        Args:
-            loss: has a graph.
-            args: go to ``Tensor.backward``.
-            kwargs: go to ``Tensor.backward``, for instance ``retain_graph=True``.
-
-        Raises:
-            MisconfigurationException: optimization is automatic.
-        """
-        if self._automatic_optimization:
-            raise MisconfigurationException(
-                "`manual_backward` was called but it requires manual optimization: set"
-                " `LightningModule.automatic_optimization=False` inside of `__init__`."
-            )
-        self.trainer._manual_backward(loss, *args, **kwargs)
-
-    def toggle_optimizer(self, optimizer: Any) -> None:
-        """Let only this optimizer's parameters require gradients, until :meth:`untoggle_optimizer`."""
-        before: dict[nn.Parameter, bool] = {}
-        for one in self.trainer.optimizers:
-            for parameter in _parameters(one):
-                if parameter not in before:
-                    before[parameter] = parameter.requires_grad
-                    parameter.requires_grad = False
-        for parameter in _parameters(optimizer):
-            parameter.requires_grad = before[parameter]
-        self._toggled_requires_grad = before
-
-    def untoggle_optimizer(self, optimizer: Any) -> None:
-        """Give the other optimizers' parameters back what :meth:`toggle_optimizer` took."""
-        own = getattr(optimizer, "optimizer", optimizer)
-        for one in self.trainer.optimizers:
-            if one is not own and one is not optimizer:
-                for parameter in _parameters(one):
-                    if parameter in self._toggled_requires_grad:
-                        parameter.requires_grad = self._toggled_requires_grad[parameter]
-        self._toggled_requires_grad = {}
-
-    @contextmanager
-    def toggled_optimizer(self, optimizer: Any) -> Iterator[None]:
-        """Within it only this optimizer's parameters require gradients."""
-        self.toggle_optimizer(optimizer)
-        try:
-            yield
-        finally:
-            self.untoggle_optimizer(optimizer)
-
-    def clip_gradients(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradients of an optimizer's parameters.
-
-        Args:
-            optimizer: its parameters count.
-            gradient_clip_val: the largest norm, or the largest absolute value; the Trainer's by default.
-            gradient_clip_algorithm: ``"norm"`` or ``"value"``; the Trainer's, or ``"norm"``, by default.
-
-        Raises:
-            MisconfigurationException: other than what the Trainer was given, or no such algorithm.
-            TypeError: the value is not a number.
-        """
-        from torchlift.clipping import clip_gradients
-
-        clip_gradients(self.trainer, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     # -- where it is and what it belongs to ---------------------------------------------------------------------------
 
@@ -231,7 +163,9 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
         Raises:
             RuntimeError: none does.
         """
-        if self._trainer is None:
+        if self._fabric is not None:
+            return _FabricTrainer(self._fabric)
+        if self._trainer is None and not self._is_being_scripted:
             raise RuntimeError(f"{type(self).__qualname__} is not attached to a `Trainer`.")
         return self._trainer
 
@@ -241,6 +175,24 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
             if isinstance(child, LightningModule):
                 child.trainer = trainer
         self._trainer = trainer
+
+    @property
+    def fabric(self) -> Any | None:
+        """The Fabric that this module was set up with, or ``None``."""
+        return self._fabric
+
+    @fabric.setter
+    def fabric(self, fabric: Any | None) -> None:
+        for child in self.children():
+            if isinstance(child, LightningModule):
+                child.fabric = fabric
+        held = fabric is None or isinstance(fabric, weakref.ProxyTypes)
+        self._fabric = fabric if held else weakref.proxy(fabric)
+
+    @property
+    def device_mesh(self) -> Any | None:
+        """The mesh of devices over which the strategy spreads the module; ``None`` on a single device."""
+        return self._device_mesh
 
     @property
     def example_input_array(self) -> Any:
@@ -274,12 +226,14 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
     @property
     def logger(self) -> Any:
         """The Trainer's first logger, or ``None``."""
-        return self._trainer.logger if self._trainer else None
+        owner = self._fabric if self._fabric is not None else self._trainer
+        return owner.logger if owner is not None else None
 
     @property
     def loggers(self) -> list[Any]:
         """The Trainer's loggers."""
-        return self._trainer.loggers if self._trainer else []
+        owner = self._fabric if self._fabric is not None else self._trainer
+        return owner.loggers if owner is not None else []
 
     @property
     def strict_loading(self) -> bool:
@@ -338,10 +292,25 @@ class LightningModule(LoggingMethods, PlacedModule, HyperparametersMixin, ModelH
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
+        if self._compiler_ctx is not None:
+            from torchlift.utilities.compile import without_compiled
+
+            state = without_compiled(state)
         state["_trainer"] = None
         return state
 
 
-def _parameters(optimizer: Any) -> Iterator[nn.Parameter]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
+class _FabricTrainer:
+    """Stands for ``self.trainer`` in a module that Fabric runs: Fabric answers what it can."""
+
+    def __init__(self, fabric: Any) -> None:
+        self._fabric = fabric
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return getattr(self._fabric, name)
+        except AttributeError:
+            raise AttributeError(
+                f"Your LightningModule code tried to access `self.trainer.{name}` but this attribute is not available"
+                " when using Fabric with a LightningModule."
+            ) from None

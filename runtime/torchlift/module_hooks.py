@@ -69,7 +69,8 @@ def _missing(holder: object, name: str) -> Exception:
 class ModelHooks:
     """The moments of a run."""
 
-    trainer: "Trainer"
+    if TYPE_CHECKING:  # not at run time: TorchScript would read them as the types of attributes
+        trainer: "Trainer"
 
     def on_fit_start(self) -> None:
         """Once, at the start of fit, after the module has moved to its device."""

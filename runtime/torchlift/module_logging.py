@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 class LoggingMethods:
     """The part of a LightningModule that logs."""
 
-    trainer: Any
-    device: torch.device
-    _trainer: "Trainer | None"
-    _logged_metric_names: dict[int, str] | None
-    named_modules: Callable[..., Any]
+    if TYPE_CHECKING:  # not at run time: TorchScript would read them as the types of attributes
+        trainer: Any
+        device: torch.device
+        _trainer: "Trainer | None"
+        _logged_metric_names: dict[int, str] | None
+        named_modules: Callable[..., Any]
 
     def log(
         self,

@@ -113,33 +113,49 @@ def accepts_plain_step(optimizer: Optimizer) -> bool:
     )
 
 
+DATA_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+
+
+def _hook_holder(name: str, module: "LightningModule", datamodule: "LightningDataModule | None") -> Any:
+    """Who has the say in a data hook: the data module where it overrides it, or else the module."""
+    from torchlift.module_hooks import DataHooks
+
+    if datamodule is None:
+        return module
+    in_module = is_overridden(name, module, DataHooks)
+    if not is_overridden(name, datamodule, DataHooks):
+        if in_module:
+            warn_once(
+                f"You have overridden `{name}` in `LightningModule` but have passed in a `LightningDataModule`. It will"
+                " use the implementation from `LightningModule` instance."
+            )
+        return module
+    if in_module:
+        warn_once(
+            f"You have overridden `{name}` in both `LightningModule` and `LightningDataModule`. It will use the"
+            " implementation from `LightningDataModule` instance."
+        )
+    return datamodule
+
+
+def data_hooks(module: Any, datamodule: "LightningDataModule | None") -> list[Callable[..., Any]]:
+    """The three hooks that a batch goes through on its way to the device."""
+    return [getattr(_hook_holder(name, module, datamodule), name) for name in DATA_HOOKS]
+
+
 def make_transfer(
     module: "LightningModule", datamodule: "LightningDataModule | None", precision: Precision, device: torch.device
 ) -> Transfer:
-    """One function that takes a batch to the device, through the data hooks that somebody overrides.
-
-    A hook of the data module goes before the module's.
-    """
+    """One function that takes a batch to the device, through the data hooks that somebody overrides."""
     from torchlift.module_hooks import DataHooks
     from torchlift.utilities.apply import move_data_to_device
 
-    def holder(name: str) -> Any:
-        if datamodule is not None and is_overridden(name, datamodule, DataHooks):
-            if is_overridden(name, module, DataHooks):
-                warn_once(
-                    f"You have overridden `{name}` in both `LightningModule` and `LightningDataModule`. It will use the"
-                    " implementation from `LightningDataModule` instance."
-                )
-            return datamodule
-        return module
-
-    names = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-    holders = [holder(name) for name in names]
-    if not any(is_overridden(name, one, DataHooks) for name, one in zip(names, holders)):
+    holders = [_hook_holder(name, module, datamodule) for name in DATA_HOOKS]
+    if not any(is_overridden(name, one, DataHooks) for name, one in zip(DATA_HOOKS, holders)):
         if not precision.converts_input:
             return lambda batch, dataloader_idx: move_data_to_device(batch, device)
         return lambda batch, dataloader_idx: move_data_to_device(precision.convert_input(batch), device)
-    before, move, after = (getattr(one, name) for name, one in zip(names, holders))
+    before, move, after = data_hooks(module, datamodule)
 
     def transfer(batch: Any, dataloader_idx: int) -> Any:
         batch = before(precision.convert_input(batch), dataloader_idx)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,6 +21,7 @@ from torchlift.placed import PlacedModule
 from torchlift.run import Run, make_transfer, overrides
 from torchlift.states import RunningStage, TrainerFn, TrainerStatus
 from torchlift.step import wrapped_step
+from torchlift.utilities.compile import unwrapped
 from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torchlift.validation import validate_configuration
 
@@ -38,20 +39,13 @@ def attach(
         TypeError: there is no module, or it is none.
         MisconfigurationException: both loaders and a data module were given.
     """
-    from torchlift.module import LightningModule
-
-    # torch.compile returns a wrapper of the module.
-    model = cast("LightningModule | None", getattr(model, "_orig_mod", model))
     if model is None:
         model = trainer._module
         if model is None:
             raise TypeError(
                 f"`Trainer.{fn.value}()` requires a `LightningModule` when it hasn't been passed in a previous run"
             )
-    if not isinstance(model, LightningModule):
-        raise TypeError(
-            f"`model` must be a `LightningModule` or `torch._dynamo.OptimizedModule`, got `{type(model).__qualname__}`"
-        )
+    model = unwrapped(model)
     trainer._module = trainer._model = model
     # What an exception may have left behind.
     trainer._logged.fx, trainer.fit_loop.resuming = None, None

@@ -75,6 +75,16 @@ def rank_zero_warn(message: Any, category: type[Warning] = UserWarning, stacklev
     warnings.warn(str(message), category=category, stacklevel=stacklevel)
 
 
+class LightningDeprecationWarning(DeprecationWarning):
+    """A name that still works and will go."""
+
+
+@rank_zero_only
+def rank_zero_deprecation(message: Any, stacklevel: int = 5) -> None:
+    """Warn that something still works and will go."""
+    warnings.warn(str(message), category=LightningDeprecationWarning, stacklevel=stacklevel)
+
+
 _said: set[str] = set()
 
 
