@@ -103,6 +103,17 @@ def restore_modules_and_callbacks(trainer: "Trainer", contents: dict[str, Any]) 
             callback.load_state_dict(copy.deepcopy(state))
 
 
+def _place_in_training(trainer: "Trainer", contents: dict[str, Any]) -> tuple[int, int] | None:
+    """The epoch and step at which the loggers show what a Trainer that has trained nothing finds in a checkpoint.
+
+    They are those of the moment at which it was saved, where Lightning would begin at 0 again.
+    """
+    if trainer.global_step or "loops" not in contents:
+        return None
+    epoch_loop = contents["loops"]["fit_loop"].get("epoch_loop.state_dict", {})
+    return contents["epoch"], epoch_loop.get("_batches_that_stepped", contents["global_step"])
+
+
 def restore_training_state(run: "Run", contents: dict[str, Any]) -> None:
     """The gradient scaler, how far the loops had come, the optimizers and the schedulers.
 
@@ -112,9 +123,10 @@ def restore_training_state(run: "Run", contents: dict[str, Any]) -> None:
     """
     from torchlift import resume
 
+    trainer, precision, fn = run.trainer, run.precision, run.trainer.state.fn
+    run.logged.restored_at = None if fn == TrainerFn.FITTING else _place_in_training(trainer, contents)
     if not contents:
         return
-    trainer, precision, fn = run.trainer, run.precision, run.trainer.state.fn
     if type(precision).__qualname__ in contents:
         precision.load_state_dict(contents[type(precision).__qualname__])
     loops = contents.get("loops")

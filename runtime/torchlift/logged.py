@@ -26,6 +26,7 @@ class Logged:
         self.first_batch: bool | None = None  # of the epoch: None before it, True during it, False after it
         self._last_fx: str | None = None  # the hook that logged last
         self.sent_early: set[str] = set()  # of the step or epoch that ends, before a checkpoint of it was saved
+        self.restored_at: tuple[int, int] | None = None  # epoch and step of the checkpoint that is evaluated
         self._unread = False  # values of finished batches that have not gone into the three dicts yet
         self._callback: dict[str, Tensor] = {}
         self._logger: dict[str, Tensor] = {}
@@ -187,6 +188,7 @@ class Logged:
             return
         self._logger.update(metrics)
         numbers = tensors_to_scalars(metrics)
+        epoch, stepped = self.restored_at or (epoch, stepped)
         if step is None:
             step = numbers.pop("step", None)
             if step is None:

@@ -10,6 +10,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from enum import Enum
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType
@@ -18,7 +19,7 @@ from typing import Any
 from torchlift.utilities.atomic import write_text
 from torchlift.utilities.cloud_io import exists, get_filesystem, is_local
 from torchlift.utilities.logger import convert_params
-from torchlift.utilities.rank_zero import rank_zero_warn
+from torchlift.utilities.rank_zero import rank_zero_warn, warn_once
 from torchlift.utilities.yaml import dump, is_plain
 
 __all__ = ["load_hparams_from_yaml", "save_hparams_to_yaml"]
@@ -38,7 +39,7 @@ def save_hparams_to_yaml(config_yaml: str | os.PathLike[str], hparams: Mapping[s
     plain = {str(name): simplified(value) for name, value in convert_params(hparams).items()}
     for name in [name for name, value in plain.items() if not is_plain(value)]:
         kind = type(plain.pop(name)).__qualname__
-        rank_zero_warn(
+        warn_once(  # each logger, at each start of a run, would say it again
             f"Skipping '{name}' parameter because it is not possible to safely dump to YAML: a value of type `{kind}`"
             " has no form there."
         )
@@ -76,6 +77,8 @@ def simplified(value: Any) -> Any:
         return str(value)
     if isinstance(value, type | FunctionType | BuiltinFunctionType):
         return f"{value.__module__}.{value.__qualname__}"
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, Mapping | Namespace):
         return {key: simplified(item) for key, item in convert_params(value).items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | range):

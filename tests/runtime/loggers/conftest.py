@@ -37,6 +37,8 @@ def logging_module(lightning: Any) -> Any:
 
 
 class Harness:
+    module = staticmethod(logging_module)
+
     @staticmethod
     def logger_class(kind: str, name: str) -> type:
         """Lightning's logger, ours, or ours as a class that Lightning's Trainer accepts ("bridged")."""

@@ -12,7 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning.pytorch.loggers import CSVLogger as Oracle
+from torch.utils.data import DataLoader, TensorDataset
 
+import torchlift
 from torchlift.loggers import CSVLogger
 
 CALLS = st.lists(
@@ -130,3 +132,24 @@ def test_the_folder_may_be_a_url() -> None:
     assert memory.cat(f"{folder}/metrics-1.csv").decode().split() == ["a,b,step", "0,,0", "0,,1", ",0,2"]
     assert memory.cat(f"{folder}/metrics.csv").decode().split() == ["a,b,step", "1,,0", "1,,1", ",1,2"]
     assert CSVLogger("memory://csv-logs").version == 1
+
+
+@pytest.mark.parametrize("entry", ["validate", "test"])
+def test_a_checkpoint_is_evaluated_at_the_step_it_was_saved_at(harness: Any, tmp_path: Path, entry: str) -> None:
+    quiet = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
+    module, data = harness.module(torchlift), DataLoader(TensorDataset(torch.arange(4.0)[:, None]))
+    module.test_step = module.validation_step
+
+    def rows(trainer: Any, **options: Any) -> list[str]:
+        getattr(trainer, entry)(module, data, verbose=False, **options)
+        return Path(trainer.log_dir, "metrics.csv").read_text().splitlines()
+
+    trained = torchlift.Trainer(max_epochs=3, logger=CSVLogger(tmp_path / "fit"), **quiet)
+    trained.fit(module, data)
+    best = trained.checkpoint_callback.best_model_path
+    fresh = torchlift.Trainer(logger=CSVLogger(tmp_path / "fresh"), **quiet)
+    trained.logger = CSVLogger(tmp_path / "trained")
+    assert rows(fresh, ckpt_path=best)[-1].startswith("2,12,")  # its epoch, and its number of optimizer steps
+    assert rows(trained)[-1].startswith("3,12,")
+    assert rows(fresh)[-1].startswith("0,0,")  # no checkpoint, no place in training
+    assert fresh.global_step == 0
