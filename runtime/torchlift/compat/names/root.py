@@ -1,0 +1,24 @@
+"""``lightning``, ``lightning.pytorch``, its demos and its serving."""
+
+from torchlift.compat.names.reasons import APPS, FABRIC, LATER
+
+_MAIN = {
+    "torchlift.callback": "Callback",
+    "torchlift.compat.paths": "__version__=LIGHTNING_VERSION",
+    "torchlift.datamodule": "LightningDataModule",
+    "torchlift.module": "LightningModule",
+    "torchlift.trainer": "Trainer",
+    "torchlift.utilities.seed": "seed_everything",
+}
+
+HERE = {
+    "lightning": _MAIN,
+    "lightning.pytorch": _MAIN,
+    "lightning.__version__": {"torchlift.compat.paths": "version=LIGHTNING_VERSION"},
+    "lightning.pytorch.__version__": {"torchlift.compat.paths": "version=LIGHTNING_VERSION"},
+}
+
+NOT_HERE = {
+    "lightning": {FABRIC: "Fabric", APPS: "LightningApp LightningFlow LightningWork"},
+    "lightning.pytorch": {LATER: "cli_lightning_logo"},
+}
