@@ -1,7 +1,7 @@
 """Several iterables as one, in the four ways that Lightning knows."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from torch.utils._pytree import SUPPORTED_NODES, TreeSpec, _get_node_type, tree_unflatten, treespec_leaf
@@ -46,99 +46,139 @@ def _lengths(iterables: list[Iterable], limits: Limits) -> list[int | float]:
     return lengths if limits is None else [min(length, limit) for length, limit in zip(lengths, limits)]
 
 
-def _numbered(rows: Iterator[list[Any]]) -> Iterator[Drawn]:
-    for index, row in enumerate(rows):
-        yield row, index, 0
+class ModeIterator:
+    """One pass over several iterables; each mode draws from them in its own way.
+
+    Attributes:
+        total: the number of batches of a pass, from those of each iterable.
+
+    Raises:
+        ValueError: there are not as many limits as iterables.
+    """
+
+    total: Any  # a built-in function, which stays one as an attribute
+
+    def __init__(self, iterables: list[Iterable], limits: Limits = None) -> None:
+        if limits is not None and len(limits) != len(iterables):
+            raise ValueError(f"Mismatch in number of limits ({len(limits)}) and number of iterables ({len(iterables)})")
+        self.iterables, self.limits = iterables, limits
+        self.iterators: list[Iterator[Any]] = []
+        self._index = 0
+
+    def __iter__(self) -> "ModeIterator":
+        self.iterators = [iter(iterable) for iterable in self.iterables]
+        self._index = 0
+        return self
+
+    def __next__(self) -> Drawn:
+        row = self._row()
+        self._index += 1
+        return row, self._index - 1, 0
+
+    def _row(self) -> list[Any]:
+        """One batch of each iterable."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return type(self).total(_lengths(self.iterables, self.limits))  # type: ignore[return-value]
+
+    def reset(self) -> None:
+        self.iterators, self._index = [], 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pass over a DataLoader cannot be pickled, nor gone on with elsewhere.
+        loaders = [type(one).__module__.startswith("torch.utils.data") for one in self.iterators]
+        kept = [None if is_loader else one for is_loader, one in zip(loaders, self.iterators)]
+        return {**self.__dict__, "iterators": kept}
 
 
-def _min_size(iterables: list[Iterable]) -> Iterator[Drawn]:
-    iterators = [iter(iterable) for iterable in iterables]
+class MinSize(ModeIterator):
+    """Until the first one is done."""
 
-    def rows() -> Iterator[list[Any]]:
-        while True:
-            row = []
-            for iterator in iterators:
+    total = min
+
+    def _row(self) -> list[Any]:
+        return [next(iterator) for iterator in self.iterators]
+
+
+class MaxSizeCycle(ModeIterator):
+    """Until the longest one is done; the others begin again."""
+
+    total = max
+
+    def __iter__(self) -> "ModeIterator":
+        super().__iter__()
+        self._consumed = [False] * len(self.iterables)
+        return self
+
+    def _row(self) -> list[Any]:
+        row = []
+        for i, iterable in enumerate(self.iterables):
+            try:
+                row.append(next(self.iterators[i]))
+            except StopIteration:
+                self._consumed[i] = True
+                if all(self._consumed):
+                    raise
+                self.iterators[i] = iter(iterable)
+                row.append(next(self.iterators[i]))  # an empty one cannot be cycled and ends the pass
+        return row
+
+
+class MaxSize(ModeIterator):
+    """Until the longest one is done; the others give ``None`` from then on."""
+
+    total = max
+
+    def _row(self) -> list[Any]:
+        row: list[Any] = [None] * len(self.iterators)
+        exhausted = True
+        for i, iterator in enumerate(self.iterators):
+            with contextlib.suppress(StopIteration):
+                row[i] = next(iterator)
+                exhausted = False
+        if exhausted:
+            raise StopIteration
+        return row
+
+
+class Sequential(ModeIterator):
+    """One after the other. Each one's iterator is made when its turn comes, because making one draws a seed."""
+
+    total = sum
+
+    def __iter__(self) -> "ModeIterator":
+        self._turn_to(0)
+        return self
+
+    def _turn_to(self, source: int) -> None:
+        self._source, self._index = source, 0
+        self.iterators = [iter(self.iterables[source])] if source < len(self.iterables) else []
+
+    def __next__(self) -> Drawn:
+        while self._source < len(self.iterables):
+            if self.limits is None or self._index < self.limits[self._source]:
                 try:
-                    row.append(next(iterator))
+                    batch = next(self.iterators[0])
                 except StopIteration:
-                    return
-            yield row
+                    pass
+                else:
+                    self._index += 1
+                    return batch, self._index - 1, self._source
+            self._turn_to(self._source + 1)
+        raise StopIteration
 
-    return _numbered(rows())
-
-
-def _max_size_cycle(iterables: list[Iterable]) -> Iterator[Drawn]:
-    iterators = [iter(iterable) for iterable in iterables]
-
-    def rows() -> Iterator[list[Any]]:
-        consumed = [False] * len(iterators)
-        while True:
-            row = []
-            for i, iterable in enumerate(iterables):
-                try:
-                    row.append(next(iterators[i]))
-                except StopIteration:
-                    consumed[i] = True
-                    if all(consumed):
-                        return
-                    iterators[i] = iter(iterable)
-                    try:
-                        row.append(next(iterators[i]))
-                    except StopIteration:  # an empty one cannot be cycled
-                        return
-            yield row
-
-    return _numbered(rows())
+    def reset(self) -> None:
+        super().reset()
+        self._source = 0
 
 
-def _max_size(iterables: list[Iterable]) -> Iterator[Drawn]:
-    iterators = [iter(iterable) for iterable in iterables]
-
-    def rows() -> Iterator[list[Any]]:
-        while True:
-            row: list[Any] = [None] * len(iterators)
-            exhausted = True
-            for i, iterator in enumerate(iterators):
-                with contextlib.suppress(StopIteration):
-                    row[i] = next(iterator)
-                    exhausted = False
-            if exhausted:
-                return
-            yield row
-
-    return _numbered(rows())
-
-
-def _sequential(iterables: list[Iterable], limits: Limits) -> Iterator[Drawn]:
-    # Only the first iterator is made now; each other one when its turn comes (an iterator draws a seed when made).
-    first = iter(iterables[0]) if iterables else None
-
-    def drawn() -> Iterator[Drawn]:
-        iterator = first
-        for source, iterable in enumerate(iterables):
-            if source > 0:
-                iterator = iter(iterable)
-            assert iterator is not None
-            limit = float("inf") if limits is None else limits[source]
-            index = 0
-            while index < limit:
-                try:
-                    batch = next(iterator)
-                except StopIteration:
-                    break
-                yield batch, index, source
-                index += 1
-
-    return drawn()
-
-
-_TOTAL: dict[str, Callable[..., int | float]] = {
-    "min_size": min,
-    "max_size_cycle": max,
-    "max_size": max,
-    "sequential": sum,
+MODES: dict[str, type[ModeIterator]] = {
+    "min_size": MinSize,
+    "max_size_cycle": MaxSizeCycle,
+    "max_size": MaxSize,
+    "sequential": Sequential,
 }
-_ITERATE = {"min_size": _min_size, "max_size_cycle": _max_size_cycle, "max_size": _max_size}
 
 
 class CombinedLoader(Iterable):
@@ -155,12 +195,12 @@ class CombinedLoader(Iterable):
     """
 
     def __init__(self, iterables: Any, mode: Mode = "min_size") -> None:
-        if mode not in _TOTAL:
-            raise ValueError(f"Unsupported mode {mode!r}, please select one of: {list(_TOTAL)}.")
+        if mode not in MODES:
+            raise ValueError(f"Unsupported mode {mode!r}, please select one of: {list(MODES)}.")
         self._iterables = iterables
         self._flattened, self._spec = flatten(iterables)
         self._mode = mode
-        self._iterator: Iterator[Drawn] | None = None
+        self._iterator: ModeIterator | None = None
         self._limits: Limits = None
 
     @property
@@ -208,10 +248,8 @@ class CombinedLoader(Iterable):
         self._limits = limits
 
     def __iter__(self) -> "CombinedLoader":
-        if self._mode == "sequential":
-            self._iterator = _sequential(self.flattened, self._limits)
-        else:
-            self._iterator = _ITERATE[self._mode](self.flattened)
+        self._iterator = MODES[self._mode](self.flattened, self._limits)
+        iter(self._iterator)
         return self
 
     def __next__(self) -> Drawn:
@@ -223,7 +261,7 @@ class CombinedLoader(Iterable):
 
     def total(self) -> int | None:
         """The number of batches, or ``None`` when an iterable without length decides it."""
-        total = _TOTAL[self._mode](_lengths(self.flattened, self._limits))
+        total = MODES[self._mode].total(_lengths(self.flattened, self._limits))
         return None if total == float("inf") else int(total)
 
     def __len__(self) -> int:
@@ -235,11 +273,45 @@ class CombinedLoader(Iterable):
         return total
 
     def reset(self) -> None:
-        """Forget the iterators and stop the workers of the loaders."""
-        self._iterator = None
+        """Forget the iterators; loaders' workers end with them."""
+        if self._iterator is not None:
+            self._iterator.reset()
+            self._iterator = None
         for iterable in self.flattened:
-            iterator = getattr(iterable, "_iterator", None)
-            if iterator is not None:
-                if hasattr(iterator, "_shutdown_workers"):
-                    iterator._shutdown_workers()
+            if getattr(iterable, "_iterator", None) is not None:
                 iterable._iterator = None
+
+    def _dataset_length(self) -> int:
+        """The number of samples, combined as the mode combines batches.
+
+        Raises:
+            NotImplementedError: no data set has a length.
+        """
+        lengths = [sized_len(getattr(loader, "dataset", None)) for loader in self.flattened]
+        known = [length for length in lengths if length is not None]
+        if not known:
+            raise NotImplementedError("All datasets are iterable-style datasets.")
+        return int(MODES[self._mode].total(known))
+
+    def _stateful(self) -> list[Any]:
+        return [one for one in self.flattened if hasattr(one, "state_dict") and hasattr(one, "load_state_dict")]
+
+    def _state_dicts(self) -> list[dict[str, Any]]:
+        """The states of the loaders that have one, such as torchdata's ``StatefulDataLoader``."""
+        return [loader.state_dict() for loader in self._stateful()]
+
+    def _load_state_dicts(self, states: list[dict[str, Any]]) -> None:
+        """Hand the loaders their states back.
+
+        Raises:
+            RuntimeError: there are not as many loaders as states.
+        """
+        loaders = self._stateful()
+        if states and len(loaders) != len(states):
+            raise RuntimeError(
+                f"The CombinedLoader has {len(loaders)} stateful loaders, but found {len(states)} states in the"
+                " checkpoint. Please make sure you define the same dataloaders that were used when saving the"
+                " checkpoint."
+            )
+        for loader, state in zip(loaders, states):
+            loader.load_state_dict(state)
