@@ -58,7 +58,7 @@ class ExportMethods:
         )
         if method not in ("script", "trace"):
             raise ValueError(f"The 'method' parameter only supports 'script' or 'trace', but value given was: {method}")
-        with self._in_eval_mode(), _being_scripted():
+        with self._in_eval_mode(), being_scripted():
             if method == "script":
                 exported = torch.jit.script(self, **kwargs)
             else:
@@ -155,7 +155,7 @@ class ExportMethods:
             if before.type != "cuda":
                 self.to(target)
             example = self._transferred(example)
-            with self._in_eval_mode(), _being_scripted():
+            with self._in_eval_mode(), being_scripted():
                 compiled = torch_tensorrt.compile(module=self, ir=ir, inputs=example, **compile_kwargs)
         finally:
             self.to(before)
@@ -194,7 +194,8 @@ class ExportMethods:
 
 
 @contextmanager
-def _being_scripted() -> Iterator[None]:
+def being_scripted() -> Iterator[None]:
+    """Torch looks at every attribute of a module here: those that need a Trainer do without."""
     from torchlift.module import LightningModule
 
     LightningModule._is_being_scripted = True

@@ -16,11 +16,11 @@ class _Absent(Logger):
     """Says that it is not there.
 
     Raises:
-        NotImplementedError: always.
+        ModuleNotFoundError: always; it is what Lightning raises where the service's own package is missing.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError(
+        raise ModuleNotFoundError(
             f"`{type(self).__name__}` is not part of this runtime yet. Use `CSVLogger` or `TensorBoardLogger`, write a"
             " subclass of `Logger` around the service's own client, or run this code on the real Lightning by changing"
             " its import line."

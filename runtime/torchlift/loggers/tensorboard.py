@@ -143,7 +143,13 @@ class TensorBoardLogger(FolderLogger):
                 " arguments of the model's `forward()`."
             )
         else:
-            self.experiment.add_graph(model, _as_batch(model, inputs))
+            from torchlift.module import LightningModule
+            from torchlift.module_export import being_scripted
+
+            if isinstance(model, LightningModule):
+                inputs = model._transferred(inputs)
+            with being_scripted():
+                self.experiment.add_graph(model, inputs)
 
     @rank_zero_only
     def save(self) -> None:
@@ -171,16 +177,6 @@ def _writers() -> ModuleType:
     else:
         import tensorboardX as writers  # type: ignore[import-not-found,no-redef]
     return writers
-
-
-def _as_batch(model: nn.Module, inputs: Any) -> Any:
-    """`inputs` as the model's ``forward`` gets a batch: through the transfer hooks, on its device."""
-    hooks = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-    if not all(hasattr(model, name) for name in hooks):
-        return inputs
-    inputs = model.on_before_batch_transfer(inputs, 0)  # type: ignore[operator]
-    inputs = model.transfer_batch_to_device(inputs, model.device, 0)  # type: ignore[operator]
-    return model.on_after_batch_transfer(inputs, 0)  # type: ignore[operator]
 
 
 def _cell(value: Any) -> Any:

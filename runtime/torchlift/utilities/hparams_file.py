@@ -46,10 +46,15 @@ def save_hparams_to_yaml(config_yaml: str | os.PathLike[str], hparams: Mapping[s
     write_text(path, dump(plain))
 
 
-def load_hparams_from_yaml(config_yaml: str | os.PathLike[str]) -> dict[str, Any]:
+def load_hparams_from_yaml(config_yaml: str | os.PathLike[str], use_omegaconf: bool = True) -> Any:
     """Read hyperparameters back; a file that is not there gives none, with a warning.
 
-    Tuples that Lightning has written come back; a tag that stands for other Python objects is refused by PyYAML.
+    Args:
+        config_yaml: a local path or a URL.
+        use_omegaconf: return a ``DictConfig`` if the program uses omegaconf, else a dictionary.
+
+    Raises:
+        yaml.constructor.ConstructorError: the file has a tag that stands for a Python object. Only tuples are made.
     """
     import yaml
 
@@ -63,7 +68,9 @@ def load_hparams_from_yaml(config_yaml: str | os.PathLike[str]) -> dict[str, Any
 
     Loader.add_constructor("tag:yaml.org,2002:python/tuple", lambda self, node: tuple(self.construct_sequence(node)))
     with get_filesystem(path).open(path, "r") as file:
-        return yaml.load(file, Loader) or {}
+        hparams = yaml.load(file, Loader) or {}
+    omegaconf = sys.modules.get("omegaconf") if use_omegaconf else None
+    return omegaconf.OmegaConf.create(hparams) if omegaconf is not None else hparams
 
 
 def simplified(value: Any) -> Any:

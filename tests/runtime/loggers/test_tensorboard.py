@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import torch
 import yaml
 from lightning.pytorch.loggers import TensorBoardLogger as Oracle
 
+import torchlift
 from torchlift.loggers import CSVLogger, TensorBoardLogger, default_logger
 
 
@@ -61,6 +63,29 @@ def test_folders_and_values_are_lightnings(tmp_path: Path, options: dict[str, An
     assert seen[0] == seen[1]
 
 
+def test_folders_with_a_home_or_a_variable_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNS", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for folder in ("$RUNS/x", "~/x"):
+        logger = TensorBoardLogger(folder, version=0, sub_dir="$NOT_SET/y")
+        assert logger.log_dir == Oracle(folder, version=0, sub_dir="$NOT_SET/y").log_dir
+        logger.log_metrics({"a": 1}, step=0)
+        logger.finalize("success")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]  # Lightning would also make a folder called "$RUNS"
+
+
+def test_a_url_gets_the_next_free_version() -> None:
+    for version in range(2):
+        logger = TensorBoardLogger("memory://tensorboard-runs", name="a")
+        logger.log_metrics({"a": 1.5}, step=3)
+        logger.log_hyperparams({"lr": 1})
+        logger.finalize("success")
+        assert logger.version == version
+    written = fsspec.filesystem("memory").ls(f"{logger.log_dir.removeprefix('memory:/')}", detail=False)
+    assert sorted(path.rpartition("/")[2].split(".")[0] for path in written) == ["events", "hparams"]
+
+
 def test_without_a_default_metric_hyperparameters_leave_no_scalar(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path, default_hp_metric=False)
     logger.log_hyperparams({"lr": 0.1})
@@ -92,6 +117,25 @@ def test_the_graph_is_recorded_when_asked_for(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     assert EventAccumulator(logger.log_dir).Reload().Tags()["graph"]
+
+
+def test_the_graph_of_a_module_without_a_trainer_gets_its_batch_through_the_hooks(tmp_path: Path) -> None:
+    class Doubles(torchlift.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.example_input_array = torch.ones(2)
+            self.seen: list[float] = []
+
+        def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            return batch * 2
+
+        def forward(self, x: Any) -> Any:
+            self.seen.append(float(x.sum()))
+            return x + 1
+
+    module, logger = Doubles(), TensorBoardLogger(tmp_path, log_graph=True)
+    logger.log_graph(module)
+    assert set(module.seen) == {4.0}  # tracing runs it more than once
 
 
 def test_the_default_logger_is_tensorboard_or_else_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
