@@ -26,7 +26,7 @@ class Missing(metaclass=_Refusing):
 
     _missing_reason = "torchlift does not have this."
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> NoReturn:  # type: ignore[misc]
+    def __new__(cls, *args: Any, **kwargs: Any) -> NoReturn:
         asked = next(base for base in cls.__mro__ if Missing in base.__bases__)
         raise MissingFeatureError(
             f"`{asked.__module__}.{asked.__qualname__}`: {cls._missing_reason}", name=asked.__name__
