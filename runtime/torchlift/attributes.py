@@ -16,6 +16,7 @@ from torchlift.run_attributes import RunAttributes
 if TYPE_CHECKING:
     from torchlift.accelerators import Accelerator
     from torchlift.precision import Precision
+    from torchlift.profilers import Profiler
     from torchlift.strategies import Strategy
     from torchlift.utilities.types import LRSchedulerConfig
 
@@ -25,6 +26,7 @@ class TrainerAttributes(RunAttributes):
 
     strategy: "Strategy"
     precision_plugin: "Precision"
+    profiler: "Profiler"
     callbacks: list[Any]
     datamodule: Any | None
     _accelerator: "Accelerator"
@@ -254,8 +256,9 @@ class TrainerAttributes(RunAttributes):
                 "Saving a checkpoint is only possible if a model is attached to the Trainer. Did you call"
                 " `Trainer.save_checkpoint()` before calling `Trainer.{fit,validate,test,predict}`?"
             )
-        send_before_checkpoint(self._run)
-        contents = checkpoint.dump(self, bool(weights_only))  # type: ignore[arg-type]
-        if self.is_global_zero:
-            self.strategy.save_checkpoint(contents, filepath)
-        self.strategy.barrier("Trainer.save_checkpoint")
+        with self.profiler.profile("save_checkpoint"):
+            send_before_checkpoint(self._run)
+            contents = checkpoint.dump(self, bool(weights_only))  # type: ignore[arg-type]
+            if self.is_global_zero:
+                self.strategy.save_checkpoint(contents, filepath)
+            self.strategy.barrier("Trainer.save_checkpoint")

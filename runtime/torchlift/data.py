@@ -2,16 +2,18 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torchlift.hooks import is_overridden
+from torchlift.profiling import action_of, timed
 from torchlift.states import RunningStage
 from torchlift.utilities.combined_loader import CombinedLoader, Mode, sized_len
 from torchlift.utilities.exceptions import MisconfigurationException, PossibleUserWarning
-from torchlift.utilities.rank_zero import rank_zero_warn
+from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torchlift.utilities.seed import worker_init_function
 
 if TYPE_CHECKING:
@@ -109,6 +111,32 @@ class Batches:
             self.done = True
         return batch
 
+    def skip(self, number: int) -> None:
+        """Go past the first batches, right after ``start``.
+
+        Of one plain loader that works in this process the indices are drawn and nothing is loaded. Anything else has
+        to load the batches: workers have random generators of their own, and only an iterable knows what comes next.
+        The random generators of this process are left as this found them or elsewhere: the caller sets them.
+
+        Raises:
+            StopIteration: there are not that many.
+        """
+        if number == 0:
+            return
+        over_indices = _index_skipper(self._iterator)
+        advance = over_indices or _loading_skipper(self._iterator, number)
+        done = 0 if self.length is not None else 1  # without a length the first one has been fetched ahead
+        for _ in range(done, number):
+            advance()
+        self.fetched = number
+        self.done = self.length is not None and number >= self.length
+        if self.length is None:
+            self._ahead.clear()
+            try:
+                self._ahead.append(self._fetch())
+            except StopIteration:
+                self.done = True
+
     def choose_take(self) -> Callable[[], Any]:
         """A function that gives the next batch alone, without the numbers of a combination."""
         return self.take if self._lone else lambda: self.take()[0]
@@ -119,13 +147,45 @@ class Batches:
         self._combined.reset()
 
 
+def _index_skipper(iterator: Any) -> Callable[[], Any] | None:
+    """What goes past one batch of a loader without loading it; ``None`` for what cannot be gone past so."""
+    from torch.utils.data import IterableDataset
+    from torch.utils.data.dataloader import _SingleProcessDataLoaderIter
+
+    if type(iterator) is not _SingleProcessDataLoaderIter or isinstance(iterator._dataset, IterableDataset):
+        return None
+
+    def skip_one() -> None:
+        iterator._next_index()
+        iterator._num_yielded += 1
+
+    return skip_one
+
+
+def _loading_skipper(iterator: Iterator[Any], number: int) -> Callable[[], Any]:
+    rank_zero_info(f"Loading {number} batches again, to go on behind them ...")
+    done, said = 0, time.monotonic()
+
+    def skip_one() -> None:
+        nonlocal done, said
+        next(iterator)
+        done += 1
+        if time.monotonic() - said > 30:
+            rank_zero_info(f"... {done} of {number}")
+            said = time.monotonic()
+
+    return skip_one
+
+
 def load(trainer: "Trainer", source: Source, stage: RunningStage, mode: Mode) -> CombinedLoader:
     """Ask the source for its loaders and make them ready.
 
     Raises:
         TypeError: what came is not iterable.
     """
-    found = source.request()
+    kind = "LightningDataModule" if source.instance is trainer.datamodule else "LightningModule"
+    action = action_of(kind, source.instance, source.name)
+    found = timed(trainer, action, source.request)() if source.is_module() else source.instance
     combined = found if isinstance(found, CombinedLoader) else CombinedLoader(found, mode)
     if trainer.overfit_batches > 0 and stage in (RunningStage.TRAINING, RunningStage.VALIDATING) and trainer.fitting:
         _without_shuffling(combined, stage)
@@ -148,6 +208,11 @@ def set_epoch(combined: CombinedLoader, epoch: int) -> None:
             tell = getattr(sampler, "set_epoch", None)
             if callable(tell):
                 tell(epoch)
+
+
+def is_stateful(loader: Any) -> bool:
+    """Whether a loader says itself where it stands."""
+    return callable(getattr(loader, "state_dict", None)) and callable(getattr(loader, "load_state_dict", None))
 
 
 def has_length(combined: CombinedLoader) -> bool:

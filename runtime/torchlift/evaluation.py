@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchlift.data import Batches, limits, load, set_epoch
 from torchlift.hooks import call_module
 from torchlift.loop_state import EvalState
+from torchlift.profiling import timed
 from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
 from torchlift.run import Run, batch_step, overrides
 from torchlift.signatures import check_dataloader_idx
@@ -115,7 +116,8 @@ def run_batches(run: Run, state: EvalState) -> list[dict[str, Tensor]]:
     trainer, logged, combined, batches = run.trainer, run.logged, state.combined, state.batches
     assert combined is not None and batches is not None
     several = combined._mode == "sequential" and len(combined.flattened) > 1
-    progress, transfer, take = state.batch_progress, run.transfer, batches.take
+    progress, transfer = state.batch_progress, run.transfer
+    take = timed(trainer, f"[_EvaluationLoop].{state.stage.dataloader_prefix}_next", batches.take)
     step = batch_step(run.module, f"{state.name}_step", run.precision)
     step_name = f"{state.name}_step"
     batch_start = run.hooks.of(state.name, "batch_start")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torchlift.logged import Logged
 from torchlift.module_hooks import ModelHooks
+from torchlift.profiling import is_profiled, timed_method
 
 if TYPE_CHECKING:
     from torchlift.module import LightningModule
@@ -67,12 +68,15 @@ class HookTable:
 
         self.callbacks = tuple(trainer.callbacks)
         monitors = _monitoring(self.callbacks)
+        everyone = is_profiled(trainer)  # a profiler's report has the idle hooks too
         for name in TABLED:
-            listeners = [cb for cb in self.callbacks if is_overridden(name, cb, Callback)]
+            listeners = [cb for cb in self.callbacks if everyone or is_overridden(name, cb, Callback)]
             late = [cb for cb in listeners if name == "on_train_epoch_end" and cb in monitors]
-            before = [partial(getattr(cb, name), trainer, module) for cb in listeners if cb not in late]
-            after = [partial(getattr(cb, name), trainer, module) for cb in late]
-            own = getattr(module, name) if is_overridden(name, module, ModelHooks) else None
+            bound = [partial(timed_method(trainer, "Callback", cb, name), trainer, module) for cb in listeners]
+            before = [hook for cb, hook in zip(listeners, bound) if cb not in late]
+            after = [hook for cb, hook in zip(listeners, bound) if cb in late]
+            listens = everyone or is_overridden(name, module, ModelHooks)
+            own = timed_method(trainer, "LightningModule", module, name) if listens else None
             setattr(self, name, chain(logged, name, before, own, after) if before or own or after else None)
 
     def of(self, stage: str, moment: str) -> Hook | None:
@@ -108,20 +112,18 @@ def call_callbacks(trainer: "Trainer", name: str, *args: Any, **kwargs: Any) -> 
     module, logged = trainer.lightning_module, trainer._logged
     outer, logged.fx = logged.fx, name
     for callback in trainer.callbacks:
-        hook = getattr(callback, name, None)
-        if callable(hook):
-            hook(trainer, module, *args, **kwargs)
+        if callable(getattr(callback, name, None)):
+            timed_method(trainer, "Callback", callback, name)(trainer, module, *args, **kwargs)
     logged.fx = outer
 
 
 def call_module(trainer: "Trainer", name: str, *args: Any, **kwargs: Any) -> Any:
     """Run a rare hook of the module, looked up at this moment."""
     logged = trainer._logged
-    hook = getattr(trainer.lightning_module, name)
-    if not callable(hook):
+    if not callable(getattr(trainer.lightning_module, name)):
         return None
     outer, logged.fx = logged.fx, name
-    answer = hook(*args, **kwargs)
+    answer = timed_method(trainer, "LightningModule", trainer.lightning_module, name)(*args, **kwargs)
     logged.fx = outer
     return answer
 

@@ -1,8 +1,8 @@
 """The training loop. Read this first.
 
-``fit`` checks validation on a few batches and then runs ``train_epoch`` until it is done; ``train_epoch`` takes
-batches, hands each to ``run.step`` (see ``torchlift.step``) and validates when it is time. Everything is a plain
-function of the ``Run`` record. The order of events is Lightning's, to the random draw.
+``fit`` runs ``train_epoch`` until it is done; ``train_epoch`` takes batches, hands each to ``run.step`` (see
+``torchlift.step``) and validates when it is time. ``check_sanity`` comes before. Everything is a plain function of the
+``Run`` record. The order of events is Lightning's, to the random draw.
 """
 
 import time
@@ -14,9 +14,10 @@ from torchlift import resume
 from torchlift.data import set_epoch
 from torchlift.evaluation import count_as_done, evaluate, is_validation_epoch, setup_evaluation
 from torchlift.hooks import HookTable, call_both, call_callbacks, call_module
+from torchlift.profiling import action_of, timed
 from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
 from torchlift.rows import send_epoch, send_step
-from torchlift.run import Run, batch_step, overrides
+from torchlift.run import Run, batch_step, own_method
 from torchlift.schedulers import Schedulers
 from torchlift.states import RunningStage
 from torchlift.step import choose_step, forward_step
@@ -27,12 +28,7 @@ from torchlift.utilities.seed import isolate_rng
 
 
 def fit(run: Run) -> None:
-    """Train: the sanity check, then epochs until done.
-
-    The random generators are put back after the sanity check, so that having one changes no number.
-    """
-    with isolate_rng():
-        sanity_check(run)
+    """Train: epochs until done."""
     with torch.autograd.set_detect_anomaly(run.trainer._detect_anomaly):
         setup_training(run)
         if done(run) or run.trainer.limit_train_batches == 0:
@@ -42,13 +38,21 @@ def fit(run: Run) -> None:
         start(run)
         while not done(run):
             start_epoch(run)
-            train_epoch(run)
+            timed(run.trainer, "run_training_epoch", train_epoch)(run)
             end_epoch(run)
         call_both(run.trainer, "on_train_end")
 
 
-def sanity_check(run: Run) -> None:
-    """Validate a few batches, so that a mistake there shows before an epoch of training is spent."""
+def check_sanity(run: Run) -> None:
+    """Validate a few batches, so that a mistake there shows before an epoch of training is spent.
+
+    The random generators are put back afterwards, so that having the check changes no number.
+    """
+    with isolate_rng():
+        _validate_a_few(run)
+
+
+def _validate_a_few(run: Run) -> None:
     trainer, val, resuming = run.trainer, run.fit.val_loop, run.fit.resuming
     if not trainer.enable_validation or trainer.num_sanity_val_steps <= 0 or (resuming and resuming.restarts):
         return
@@ -86,12 +90,13 @@ def start(run: Run) -> None:
     run.hooks = HookTable(trainer, module, run.logged)
     run.automatic = module.automatic_optimization
     run.optimizer = trainer.optimizers[0] if trainer.optimizers else None
-    run.own_backward = overrides(module, "backward")
-    run.own_zero_grad = overrides(module, "optimizer_zero_grad")
-    run.own_clipping = overrides(module, "configure_gradient_clipping")
-    run.own_scheduler_step = overrides(module, "lr_scheduler_step")
+    run.own_optimizer_step = own_method(run, "optimizer_step")
+    run.own_backward = own_method(run, "backward", action_of("Strategy", trainer.strategy, "backward"))
+    run.own_zero_grad = own_method(run, "optimizer_zero_grad")
+    run.own_clipping = own_method(run, "configure_gradient_clipping")
+    run.own_scheduler_step = own_method(run, "lr_scheduler_step")
     run.training_step = batch_step(module, "training_step", run.precision)
-    run.step = choose_step(run)
+    run.step = timed(trainer, "run_training_batch", choose_step(run))
 
 
 def done(run: Run) -> bool:
@@ -151,7 +156,8 @@ def train_epoch(run: Run) -> None:
         batches.start()
     batches.fetched += progress.ready
     schedulers, validates = Schedulers(run), is_validation_epoch(run)
-    take, has_schedulers = batches.choose_take(), bool(schedulers)
+    take = timed(trainer, "[_TrainingEpochLoop].train_dataloader_next", batches.choose_take())
+    has_schedulers = bool(schedulers)
 
     while True:
         is_end_near = progress.is_last_batch or trainer.should_stop or state.max_steps != -1 or state.resuming

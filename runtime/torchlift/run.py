@@ -12,6 +12,7 @@ from torch.optim.optimizer import _global_optimizer_pre_hooks
 from torchlift.hooks import HookTable, is_overridden
 from torchlift.logged import Logged
 from torchlift.precision import Precision
+from torchlift.profiling import action_of, is_profiled, timed
 from torchlift.utilities.rank_zero import warn_once
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Step = Callable[["Run", Any, int], dict[str, Any]]
 BatchStep = Callable[[Any, int], Any]
 Transfer = Callable[[Any, int], Any]
+Method = Callable[..., Any]
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class Run:
         automatic: whether the loop runs backward and the optimizer's step.
         transfer: a batch to its device, through the data hooks that are overridden.
         optimizer: the only one, in automatic optimization.
+        own_backward: the module's ``backward``, where the loop has to call it; the other ``own_`` ones likewise.
         in_training_step: whether a step of a wrapped optimizer counts for ``global_step``.
     """
 
@@ -50,10 +53,11 @@ class Run:
     step: Step | None = None
     training_step: BatchStep | None = None
     optimizer: Optimizer | None = None
-    own_backward: bool = False
-    own_zero_grad: bool = False
-    own_clipping: bool = False
-    own_scheduler_step: bool = False
+    own_optimizer_step: Method | None = None
+    own_backward: Method | None = None
+    own_zero_grad: Method | None = None
+    own_clipping: Method | None = None
+    own_scheduler_step: Method | None = None
     in_training_step: bool = False
 
     def refresh_hooks(self) -> None:
@@ -69,6 +73,16 @@ def overrides(run_or_module: Any, name: str) -> bool:
     return is_overridden(name, run_or_module, LightningModule)
 
 
+def own_method(run: Run, name: str, action: str | None = None) -> Method | None:
+    """The module's own version of a method, or ``None`` where the loop can do without the call.
+
+    A profiler's report has all calls that Lightning makes, so with a profiler it is never ``None``.
+    """
+    if not is_profiled(run.trainer) and not overrides(run.module, name):
+        return None
+    return timed(run.trainer, action or action_of("LightningModule", run.module, name), getattr(run.module, name))
+
+
 def takes_two(function: Callable[..., Any]) -> bool:
     """Whether a ``*_step`` takes the batch's index after the batch, under whatever name."""
     function = getattr(function, "__wrapped__", function)
@@ -80,7 +94,11 @@ def takes_two(function: Callable[..., Any]) -> bool:
 
 def batch_step(module: "LightningModule", name: str, precision: Precision) -> Callable[..., Any]:
     """The module's ``*_step``, called with the batch, its index and perhaps its loader's index."""
-    function = getattr(module, name)
+    trainer = module.trainer
+    return timed(trainer, action_of("Strategy", trainer.strategy, name), _batch_step(getattr(module, name), precision))
+
+
+def _batch_step(function: Callable[..., Any], precision: Precision) -> Callable[..., Any]:
     if takes_two(function):
         called = function
     else:

@@ -61,7 +61,7 @@ class Schedulers:
                     continue
             if run.own_scheduler_step:
                 outer, run.logged.fx = run.logged.fx, "lr_scheduler_step"
-                run.module.lr_scheduler_step(config.scheduler, metric)
+                run.own_scheduler_step(config.scheduler, metric)
                 run.logged.fx = outer
             elif metric is None:
                 config.scheduler.step()

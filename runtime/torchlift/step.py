@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
-from torchlift.run import Run, accepts_plain_step, overrides
+from torchlift.run import Run, accepts_plain_step
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import warn_once
 
@@ -20,7 +20,7 @@ def choose_step(run: Run) -> Callable[[Run, Any, int], dict[str, Any]]:
     if not run.automatic:
         return manual_step
     assert run.optimizer is not None
-    if overrides(run.module, "optimizer_step") or run.precision.scaler or not accepts_plain_step(run.optimizer):
+    if run.own_optimizer_step or run.precision.scaler or not accepts_plain_step(run.optimizer):
         return closure_step
     return plain_step
 
@@ -74,7 +74,8 @@ def closure_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
             closure()
         return outputs
     run.logged.fx = "optimizer_step"
-    run.module.optimizer_step(trainer.current_epoch, batch_idx, trainer._wrapped_optimizers[0], closure)
+    optimizer_step = run.own_optimizer_step or run.module.optimizer_step
+    optimizer_step(trainer.current_epoch, batch_idx, trainer._wrapped_optimizers[0], closure)
     run.logged.fx = None
     fit.steps.total += 1
     return outputs
@@ -100,7 +101,8 @@ def forward_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
         closure()
         return outputs
     run.logged.fx = "optimizer_step"
-    run.module.optimizer_step(trainer.current_epoch, batch_idx, trainer._wrapped_optimizers[0], closure)
+    optimizer_step = run.own_optimizer_step or run.module.optimizer_step
+    optimizer_step(trainer.current_epoch, batch_idx, trainer._wrapped_optimizers[0], closure)
     run.logged.fx = None
     run.fit.steps.total += 1
     return outputs
@@ -163,7 +165,7 @@ def zero_grad(run: Run, optimizer: Optimizer, batch_idx: int) -> None:
         run.hooks.on_before_zero_grad(optimizer)
     if run.own_zero_grad:
         outer, run.logged.fx = run.logged.fx, "optimizer_zero_grad"
-        run.module.optimizer_zero_grad(run.trainer.current_epoch, batch_idx, optimizer)
+        run.own_zero_grad(run.trainer.current_epoch, batch_idx, optimizer)
         run.logged.fx = outer
     else:
         optimizer.zero_grad()
@@ -180,7 +182,7 @@ def backward(run: Run, loss: Tensor, *args: Any, **kwargs: Any) -> None:
     if hooks.on_before_backward:
         hooks.on_before_backward(loss)
     if run.own_backward:
-        run.module.backward(loss, *args, **kwargs)
+        run.own_backward(loss, *args, **kwargs)
     else:
         loss.backward(*args, **kwargs)
     if hooks.on_after_backward:
@@ -192,7 +194,8 @@ def clip(run: Run, optimizer: Optimizer) -> None:
     """Hand the gradients to the module's ``configure_gradient_clipping``."""
     trainer = run.trainer
     outer, run.logged.fx = run.logged.fx, "configure_gradient_clipping"
-    run.module.configure_gradient_clipping(
+    configure = run.own_clipping or run.module.configure_gradient_clipping
+    configure(
         optimizer,
         gradient_clip_val=trainer.gradient_clip_val,
         gradient_clip_algorithm=trainer.gradient_clip_algorithm,

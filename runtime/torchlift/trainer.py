@@ -24,6 +24,7 @@ from torchlift.module import LightningModule
 from torchlift.options import check_barebones, make_limits
 from torchlift.plugins import apply_plugins
 from torchlift.precision import Precision, make_precision
+from torchlift.profiling import make_profiler
 from torchlift.run import Run
 from torchlift.states import RunningStage, TrainerFn, TrainerState
 from torchlift.strategies import SingleDeviceStrategy, Strategy
@@ -106,9 +107,7 @@ class Trainer(TrainerAttributes):
         apply_plugins(self, plugins, precision)
         _set_determinism(deterministic, benchmark)
         self._use_distributed_sampler, self._sync_batchnorm = use_distributed_sampler, sync_batchnorm
-        if profiler is not None:
-            raise MisconfigurationException(f"`Trainer(profiler={profiler!r})`: profilers are not available yet.")
-        self.profiler = None
+        self.profiler = make_profiler(profiler)
 
         # How much
         limits = make_limits(
@@ -301,6 +300,8 @@ class Trainer(TrainerAttributes):
     def _run_stage(self, model_given: bool, ckpt_path: str | Path | None, weights_only: bool | None) -> Any:
         run = session.open_run(self, model_given, ckpt_path, weights_only)
         run.module.zero_grad()
+        if self.fitting:
+            loop.check_sanity(run)
         result = self._loop()(run)
         session.close_run(run)
         return result

@@ -3,6 +3,7 @@
 import time
 
 from torchlift.data import Batches, has_length, limits, load
+from torchlift.profiling import timed
 from torchlift.run import Run, overrides
 from torchlift.states import RunningStage
 from torchlift.utilities.exceptions import MisconfigurationException, PossibleUserWarning
@@ -18,7 +19,8 @@ def setup_training(run: Run) -> None:
         return
     if trainer.limit_train_batches == 0 or not overrides(run.module, "training_step"):
         return
-    combined = state.combined = load(trainer, state.source, RunningStage.TRAINING, "max_size_cycle")
+    make = timed(trainer, "setup_train_dataloader", load)
+    combined = state.combined = make(trainer, state.source, RunningStage.TRAINING, "max_size_cycle")
     trainer.strategy.barrier("train_dataloader()")
     combined.limits = limits(trainer, combined, RunningStage.TRAINING)
     state.batches = Batches(combined)
