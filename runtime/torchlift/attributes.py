@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,17 +25,11 @@ class TrainerAttributes(RunAttributes):
     """The part of the Trainer that answers questions; it decides nothing."""
 
     strategy: "Strategy"
-    precision_plugin: "Precision"
     profiler: "Profiler"
     callbacks: list[Any]
     datamodule: Any | None
-    _accelerator: "Accelerator"
     _default_root_dir: str
     _loggers: list[Any]
-    _lr_scheduler_configs: "list[LRSchedulerConfig]"
-    _model: Any | None
-    _optimizers: list[Optimizer]
-    _wrapped_optimizers: list[Any]
     _ckpt_path: str | Path | None
     _ckpt_path_is_users: bool
 
@@ -44,29 +38,30 @@ class TrainerAttributes(RunAttributes):
     @property
     def lightning_module(self) -> Any:
         """The module of the current or last run."""
-        return self._module
+        return self.strategy.lightning_module
 
     @property
     def model(self) -> Any:
         """The module as it is called, perhaps wrapped by the strategy."""
-        return self._model
+        return self.strategy.model
 
     @property
     def optimizers(self) -> list[Optimizer]:
         """The optimizers, unwrapped."""
-        return self._optimizers
+        return self.strategy.optimizers
 
     @optimizers.setter
     def optimizers(self, optimizers: list[Optimizer]) -> None:
-        from torchlift.session import wrap_optimizer
+        self.strategy.optimizers = optimizers
 
-        self._optimizers = optimizers
-        self._wrapped_optimizers = [wrap_optimizer(self, one) for one in optimizers]  # type: ignore[arg-type]
+    @property
+    def _wrapped_optimizers(self) -> list[Any]:
+        return self.strategy._lightning_optimizers
 
     @property
     def lr_scheduler_configs(self) -> "list[LRSchedulerConfig]":
         """The schedulers, with the moments of their steps."""
-        return self._lr_scheduler_configs
+        return self.strategy.lr_scheduler_configs
 
     def _manual_backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         from torchlift.step import backward
@@ -78,7 +73,12 @@ class TrainerAttributes(RunAttributes):
 
     @property
     def accelerator(self) -> "Accelerator":
-        return self._accelerator
+        assert self.strategy.accelerator is not None
+        return self.strategy.accelerator
+
+    @property
+    def precision_plugin(self) -> "Precision":
+        return self.strategy.precision_plugin
 
     @property
     def precision(self) -> str:
@@ -136,10 +136,7 @@ class TrainerAttributes(RunAttributes):
         Args:
             empty_init: leave them uninitialized, for weights that are loaded anyway.
         """
-        from torchlift.utilities.init import NoInitialization
-
-        filled = NoInitialization() if empty_init else nullcontext()
-        with filled, self.strategy.root_device, self.precision_plugin.tensor_init_context():
+        with self.strategy.tensor_init_context(empty_init=empty_init):
             yield
 
     def print(self, *args: Any, **kwargs: Any) -> None:
@@ -245,13 +242,13 @@ class TrainerAttributes(RunAttributes):
         Args:
             filepath: where to.
             weights_only: leave out optimizers, schedulers and callbacks.
-            storage_options: accepted for compatibility.
+            storage_options: handed to a ``CheckpointIO`` of the user's own.
 
         Raises:
             AttributeError: no module is attached yet.
             OSError: it cannot be written; an older file of that name is untouched.
         """
-        if self._model is None:
+        if self.model is None:
             raise AttributeError(
                 "Saving a checkpoint is only possible if a model is attached to the Trainer. Did you call"
                 " `Trainer.save_checkpoint()` before calling `Trainer.{fit,validate,test,predict}`?"
@@ -259,6 +256,5 @@ class TrainerAttributes(RunAttributes):
         with self.profiler.profile("save_checkpoint"):
             send_before_checkpoint(self._run)
             contents = checkpoint.dump(self, bool(weights_only))  # type: ignore[arg-type]
-            if self.is_global_zero:
-                self.strategy.save_checkpoint(contents, filepath)
+            self.strategy.save_checkpoint(contents, filepath, storage_options=storage_options)
             self.strategy.barrier("Trainer.save_checkpoint")

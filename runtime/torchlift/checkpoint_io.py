@@ -108,7 +108,7 @@ class CheckpointIO(ABC):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete what :meth:`save_checkpoint` wrote."""
 
-    def teardown(self) -> None:
+    def teardown(self) -> None:  # noqa: B027 - most have nothing to finish
         """The run is over: what is under way has to be finished."""
 
 

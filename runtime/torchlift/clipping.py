@@ -1,10 +1,7 @@
 """Clipping of gradients."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from torchlift.utilities.enums import GradClipAlgorithmType
@@ -48,24 +45,4 @@ def clip_gradients(trainer: "Trainer", optimizer: Optimizer, value: float | None
             f"You have set `Trainer(gradient_clip_algorithm={own.value!r})` and have passed"
             f" `clip_gradients(gradient_clip_algorithm={algorithm!r})` Please use only one of them."
         )
-    if value <= 0:
-        return
-    if getattr(optimizer, "_step_supports_amp_scaling", False) and trainer.scaler is not None:
-        raise RuntimeError(
-            f"The current optimizer, {type(optimizer).__qualname__}, does not allow for gradient clipping because it"
-            " performs unscaling of gradients internally. HINT: Are you using a 'fused' optimizer?"
-        )
-    clip_parameters(optimizer, value, chosen or own or GradClipAlgorithmType.NORM)
-
-
-def clip_parameters(optimizer: Any, value: float, algorithm: GradClipAlgorithmType) -> None:
-    """Clip the gradients of the optimizer's parameters to a norm, or each element to an absolute value."""
-    if algorithm is GradClipAlgorithmType.VALUE:
-        torch.nn.utils.clip_grad_value_(_main_parameters(optimizer), clip_value=value)
-    else:
-        torch.nn.utils.clip_grad_norm_(_main_parameters(optimizer), value)
-
-
-def _main_parameters(optimizer: Any) -> Iterator[Tensor]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
+    trainer.precision_plugin.clip_gradients(optimizer, value, chosen or own or GradClipAlgorithmType.NORM)

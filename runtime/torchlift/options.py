@@ -1,13 +1,39 @@
 """What the arguments of ``Trainer(...)`` mean: defaults, limits and combinations that cannot work."""
 
+import inspect
+import os
+from ast import literal_eval
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import wraps
 from typing import Any
 
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import rank_zero_info
 
 Interval = int | float | str | timedelta | dict[str, int] | None
+
+
+def defaults_from_environment(init: Callable[..., None]) -> Callable[..., None]:
+    """Let ``PL_TRAINER_MAX_EPOCHS=3`` stand for ``max_epochs=3`` where that argument is not given.
+
+    The middle part is the class's name, so a class derived from the Trainer has variables of its own. Values are read
+    as Python literals where they are one, and as text otherwise; an empty one does not count.
+    """
+
+    @wraps(init)
+    def with_defaults(self: Any, **given: Any) -> None:
+        prefix, found = f"PL_{type(self).__name__.upper()}_", {}
+        for name in inspect.signature(type(self)).parameters:
+            if text := os.environ.get(prefix + name.upper()):
+                try:
+                    found[name] = literal_eval(text)
+                except (ValueError, SyntaxError):
+                    found[name] = text
+        init(self, **{**found, **given})
+
+    return with_defaults
 
 
 def batch_limit(given: int | float | None, name: str) -> int | float:
@@ -18,7 +44,7 @@ def batch_limit(given: int | float | None, name: str) -> int | float:
     """
     if given is None:
         return 1.0
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
+    if not isinstance(given, (int, float)):
         raise MisconfigurationException(
             f"You have passed invalid value {given!r} for {name}, it has to be in [0.0, 1.0] or an int."
         )
@@ -121,7 +147,7 @@ def make_limits(
         raise MisconfigurationException(
             f"`max_epochs` must be a non-negative integer or -1. You passed in {max_epochs}."
         )
-    if max_steps < -1:
+    if not isinstance(max_steps, int) or max_steps < -1:
         raise MisconfigurationException(
             f"`max_steps` must be a non-negative integer or -1 (infinite steps). You passed in {max_steps}."
         )
@@ -164,6 +190,33 @@ BAREBONES_OFF = {
 }
 
 
+def make_accumulation(given: int | dict[int, int], callbacks: list[Any]) -> int:
+    """How many batches are accumulated at first; a schedule becomes a callback.
+
+    Args:
+        given: the number of batches, or one by the epoch from which it holds, as in ``{0: 8, 4: 4}``.
+        callbacks: where a GradientAccumulationScheduler is added for a schedule.
+
+    Raises:
+        MisconfigurationException: a number below 1, or a schedule beside such a callback.
+    """
+    from torchlift.callbacks import GradientAccumulationScheduler
+
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
+        return given
+    if not isinstance(given, dict):
+        raise MisconfigurationException(
+            f"`accumulate_grad_batches` should be an int >= 1, or a dict of such by epoch. Got {given!r}."
+        )
+    if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
+        raise MisconfigurationException(
+            "You have set both `accumulate_grad_batches` and passed an instance of `GradientAccumulationScheduler`"
+            " inside callbacks. Remove one of them."
+        )
+    callbacks.append(GradientAccumulationScheduler(given))
+    return 1
+
+
 def check_barebones(**given: Any) -> None:
     """``barebones=True`` turns everything off that costs time, so nothing of it may be asked for.
 
@@ -176,3 +229,7 @@ def check_barebones(**given: Any) -> None:
                 f"`Trainer(barebones=True, {name}={given[name]!r})` was passed. {what} can impact raw speed so it is"
                 " disabled in barebones mode."
             )
+    rank_zero_info(
+        "You are running in `Trainer(barebones=True)` mode. What costs time beside the training itself is off:"
+        f" {', '.join(dict.fromkeys(BAREBONES_OFF.values()))}, `LightningModule.log(...)`."
+    )

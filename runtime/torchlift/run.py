@@ -2,10 +2,9 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch.optim import LBFGS, Optimizer
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
@@ -13,6 +12,7 @@ from torchlift.hooks import HookTable, is_overridden
 from torchlift.logged import Logged
 from torchlift.precision import Precision
 from torchlift.profiling import action_of, is_profiled, timed
+from torchlift.strategies import Strategy
 from torchlift.utilities.rank_zero import warn_once
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class Run:
         automatic: whether the loop runs backward and the optimizer's step.
         transfer: a batch to its device, through the data hooks that are overridden.
         optimizer: the only one, in automatic optimization.
+        update: what a step of a wrapped optimizer does; ``before_update`` is the part between gradients and update.
+        strategy_step: the strategy's ``optimizer_step``, where it or the precision's is not the default.
+        strategy_backward: the same of ``backward``.
         own_backward: the module's ``backward``, where the loop has to call it; the other ``own_`` ones likewise.
         in_training_step: whether a step of a wrapped optimizer counts for ``global_step``.
     """
@@ -53,6 +56,10 @@ class Run:
     step: Step | None = None
     training_step: BatchStep | None = None
     optimizer: Optimizer | None = None
+    update: Method = field(init=False)
+    before_update: Method = field(init=False)
+    strategy_step: Method | None = None
+    strategy_backward: Method | None = None
     own_optimizer_step: Method | None = None
     own_backward: Method | None = None
     own_zero_grad: Method | None = None
@@ -95,23 +102,41 @@ def takes_two(function: Callable[..., Any]) -> bool:
 def batch_step(module: "LightningModule", name: str, precision: Precision) -> Callable[..., Any]:
     """The module's ``*_step``, called with the batch, its index and perhaps its loader's index."""
     trainer = module.trainer
-    return timed(trainer, action_of("Strategy", trainer.strategy, name), _batch_step(getattr(module, name), precision))
+    step = _batch_step(name, module, precision)
+    return timed(trainer, action_of("Strategy", trainer.strategy, name), step)
 
 
-def _batch_step(function: Callable[..., Any], precision: Precision) -> Callable[..., Any]:
-    if takes_two(function):
-        called = function
-    else:
+def _batch_step(name: str, module: "LightningModule", precision: Precision) -> Callable[..., Any]:
+    strategy, own = module.trainer.strategy, getattr(module, name)
+    function = getattr(strategy, name) if is_overridden(name, strategy, Strategy) else _in_context(own, name, precision)
+    if takes_two(own):
+        return function
 
-        def called(batch: Any, batch_idx: int, *more: int) -> Any:
-            return function(batch, *more)
+    def step(batch: Any, batch_idx: int, *more: int) -> Any:
+        return function(batch, *more)
 
-    if not precision.enters_context:
-        return called
+    return step
+
+
+_CONTEXTS = {
+    "training_step": "train_step_context",
+    "validation_step": "val_step_context",
+    "test_step": "test_step_context",
+    "predict_step": "predict_step_context",
+}
+
+
+def _in_context(function: Callable[..., Any], name: str, precision: Precision) -> Callable[..., Any]:
+    """The function within the precision's context for it, if that does anything."""
+    contexts = (_CONTEXTS[name], "forward_context")
+    found = next((context for context in contexts if is_overridden(context, precision, Precision)), None)
+    if found is None:
+        return function
+    context = getattr(precision, found)
 
     def in_context(*args: Any) -> Any:
-        with precision.forward_context():
-            return called(*args)
+        with context():
+            return function(*args)
 
     return in_context
 
@@ -162,22 +187,27 @@ def data_hooks(module: Any, datamodule: "LightningDataModule | None") -> list[Ca
 
 
 def make_transfer(
-    module: "LightningModule", datamodule: "LightningDataModule | None", precision: Precision, device: torch.device
+    module: "LightningModule", datamodule: "LightningDataModule | None", precision: Precision, strategy: Strategy
 ) -> Transfer:
     """One function that takes a batch to the device, through the data hooks that somebody overrides."""
     from torchlift.module_hooks import DataHooks
     from torchlift.utilities.apply import move_data_to_device
 
+    device, strategy_moves = strategy.root_device, is_overridden("batch_to_device", strategy, Strategy)
     holders = [_hook_holder(name, module, datamodule) for name in DATA_HOOKS]
-    if not any(is_overridden(name, one, DataHooks) for name, one in zip(DATA_HOOKS, holders)):
-        if not precision.converts_input:
+    hooked = any(is_overridden(name, one, DataHooks) for name, one in zip(DATA_HOOKS, holders))
+    if not hooked and not strategy_moves:
+        if not is_overridden("convert_input", precision, Precision):
             return lambda batch, dataloader_idx: move_data_to_device(batch, device)
         return lambda batch, dataloader_idx: move_data_to_device(precision.convert_input(batch), device)
     before, move, after = data_hooks(module, datamodule)
 
     def transfer(batch: Any, dataloader_idx: int) -> Any:
         batch = before(precision.convert_input(batch), dataloader_idx)
-        batch = move(batch, device, dataloader_idx)
+        if strategy_moves:
+            batch = strategy.batch_to_device(batch, dataloader_idx=dataloader_idx)
+        else:
+            batch = move(batch, device, dataloader_idx)
         return after(batch, dataloader_idx)
 
     return transfer

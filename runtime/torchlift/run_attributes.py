@@ -10,7 +10,6 @@ from torchlift.utilities.rank_zero import rank_zero_info
 if TYPE_CHECKING:
     from torchlift.logged import Logged
     from torchlift.loop_state import EvalState, FitState, PredictState
-    from torchlift.module import LightningModule
     from torchlift.run import Run
     from torchlift.states import TrainerState
 
@@ -29,7 +28,7 @@ class RunAttributes:
     limit_val_batches: Number
     num_sanity_val_steps: Number
     _logged: "Logged"
-    _module: "LightningModule | None"
+    lightning_module: Any
     _run: "Run | None"
 
     # -- what is going on ---------------------------------------------------------------------------------------------
@@ -112,7 +111,7 @@ class RunAttributes:
     def enable_validation(self) -> bool:
         """Whether fit validates: there are loaders and a ``validation_step``, and they are not limited to none."""
         has_loaders = self.fit_loop.val_loop.source.is_defined()
-        return has_loaders and overrides(self._module, "validation_step") and self.limit_val_batches > 0
+        return has_loaders and overrides(self.lightning_module, "validation_step") and self.limit_val_batches > 0
 
     # -- how far ------------------------------------------------------------------------------------------------------
 

@@ -8,20 +8,18 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from torchlift import checkpoint
 from torchlift.attach import attach_data, attach_model_callbacks, find_checkpoint
 from torchlift.defaults import log_hyperparameters
 from torchlift.hooks import HookTable, call_both, call_callbacks, call_module, is_overridden
 from torchlift.hparams import clean_namespace
 from torchlift.module_hooks import DataHooks
-from torchlift.optim import LightningOptimizer, configure, optimizers_to_device
 from torchlift.placed import PlacedModule
 from torchlift.run import Run, make_transfer, overrides
 from torchlift.states import RunningStage, TrainerFn, TrainerStatus
-from torchlift.step import wrapped_step
+from torchlift.step import decide
 from torchlift.utilities.compile import unwrapped
+from torchlift.utilities.exceptions import PossibleUserWarning
 from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torchlift.validation import validate_configuration
 
@@ -40,13 +38,13 @@ def attach(
         MisconfigurationException: both loaders and a data module were given.
     """
     if model is None:
-        model = trainer._module
+        model = trainer.lightning_module
         if model is None:
             raise TypeError(
                 f"`Trainer.{fn.value}()` requires a `LightningModule` when it hasn't been passed in a previous run"
             )
     model = unwrapped(model)
-    trainer._module = trainer._model = model
+    trainer.strategy.connect(model)
     # What an exception may have left behind.
     trainer._logged.fx, trainer.fit_loop.resuming = None, None
     trainer.state.fn, trainer.state.status = fn, TrainerStatus.RUNNING
@@ -61,27 +59,41 @@ def open_run(trainer: "Trainer", model_given: bool, ckpt_path: str | Path | None
     fitting = trainer.state.fn == TrainerFn.FITTING
     if fitting:
         _set_default_limits(trainer)
+    if trainer.barebones:
+        rank_zero_info("`Trainer(barebones=True)` started running, without a progress bar.")
     clean_namespace(module.hparams)
     attach_model_callbacks(trainer)
     for callback in trainer.callbacks:
         callback.log, callback.log_dict = module.log, module.log_dict
     validate_configuration(trainer, module)
+    trainer.strategy.setup_environment()
     _prepare_data(trainer)
     _setup(trainer)
     if overrides(module, "configure_model"):
-        with trainer.strategy.root_device, trainer.precision_plugin.tensor_init_context():
-            call_module(trainer, "configure_model")
-    restored = checkpoint.read(trainer, path, weights_only)
-    checkpoint.restore_modules_and_callbacks(trainer, restored)
+        strategy = trainer.strategy
+        with strategy.tensor_init_context(), strategy.model_sharded_context():
+            with trainer.precision_plugin.module_init_context():
+                call_module(trainer, "configure_model")
+    late = trainer.strategy.restore_checkpoint_after_setup
+    restored = {} if late else _restore(trainer, path, weights_only)
     trainer._logged.reset_results()
     trainer._logged.reset_metrics()
-    run = trainer._run = _make_run(trainer)
+    run = _make_run(trainer)
     if fitting:
         call_both(trainer, "on_fit_start")
     if trainer.enable_autolog_hparams:
         log_hyperparameters(trainer)
+    if late:
+        restored = _restore(trainer, path, weights_only)
     checkpoint.restore_training_state(run, restored)
     return run
+
+
+def _restore(trainer: "Trainer", path: str | Path | None, weights_only: bool | None) -> dict[str, Any]:
+    """Read the checkpoint and give the module, the data module and the callbacks what is theirs."""
+    contents = checkpoint.read(trainer, path, weights_only)
+    checkpoint.restore_modules_and_callbacks(trainer, contents)
+    return contents
 
 
 def close_run(run: Run) -> None:
@@ -106,9 +118,7 @@ def close_run(run: Run) -> None:
 
 def release(trainer: "Trainer") -> None:
     """Give back what the run held: the device's memory, the loaders' workers."""
-    optimizers_to_device(trainer.optimizers, torch.device("cpu"))
-    if trainer._module is not None:
-        trainer.strategy.release(trainer._module)
+    trainer.strategy.teardown()
     for state in (trainer.fit_loop, trainer.fit_loop.val_loop, trainer.validate_loop, trainer.test_loop):
         if state.batches is not None:
             state.batches.stop()
@@ -123,10 +133,11 @@ def release(trainer: "Trainer") -> None:
 def interrupt(trainer: "Trainer", exception: BaseException) -> None:
     """The run ends with an exception: tell everyone, then give back what it held."""
     trainer.state.status = TrainerStatus.INTERRUPTED
-    if trainer._module is not None:
+    if trainer.lightning_module is not None:
         call_callbacks(trainer, "on_exception", exception)
     if trainer.datamodule is not None:
         trainer.datamodule.on_exception(exception)
+    trainer.strategy.on_exception(exception)
     for logger in trainer.loggers:
         logger.finalize("failed")
     release(trainer)
@@ -165,7 +176,8 @@ def _set_default_limits(trainer: "Trainer") -> None:
         if state.max_steps == -1 and not trainer._has_timer():
             rank_zero_warn(
                 "`max_epochs` was not set. Setting it to 1000 epochs. To train without an epoch limit, set"
-                " `max_epochs=-1`."
+                " `max_epochs=-1`.",
+                category=PossibleUserWarning,
             )
             state.max_epochs = 1000
     if state.min_epochs is None:
@@ -199,36 +211,19 @@ def _setup(trainer: "Trainer") -> None:
 
 
 def _make_run(trainer: "Trainer") -> Run:
-    """Move the module to its device, make the optimizers, and write down what the loop will need."""
+    """Write down what the loop will need, move the module to its device and make the optimizers."""
     module, strategy, precision = trainer.lightning_module, trainer.strategy, trainer.precision_plugin
-    precision.convert_module(module)
-    strategy.move(module)
-    trainer._model = strategy.wrap(module)
-    run = Run(
+    run = trainer._run = Run(
         trainer=trainer,
         module=module,
         datamodule=trainer.datamodule,
         precision=precision,
         logged=trainer._logged,
         fit=trainer.fit_loop,
-        transfer=make_transfer(module, trainer.datamodule, precision, strategy.root_device),
+        transfer=make_transfer(module, trainer.datamodule, precision, strategy),
         hooks=HookTable(trainer, module, trainer._logged),
         automatic=module.automatic_optimization,
     )
-    trainer._run = run
-    if trainer.state.fn == TrainerFn.FITTING:
-        trainer.optimizers, trainer._lr_scheduler_configs = configure(trainer, module)
-        optimizers_to_device(trainer.optimizers, strategy.root_device)
+    decide(run)
+    strategy.setup(trainer)
     return run
-
-
-def wrap_optimizer(trainer: "Trainer", optimizer: Any) -> LightningOptimizer:
-    """The optimizer as ``self.optimizers()`` gives it."""
-    if isinstance(optimizer, LightningOptimizer):
-        return optimizer
-
-    def step(raw: Any, closure: Any, **kwargs: Any) -> Any:
-        assert trainer._run is not None
-        return wrapped_step(trainer._run, raw, closure, **kwargs)
-
-    return LightningOptimizer(optimizer, step, trainer.lightning_module)

@@ -5,12 +5,16 @@ The order is Lightning's: ``training_step``, then gradients are cleared, then ``
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 
+from torchlift.hooks import is_overridden
+from torchlift.precision import Precision
 from torchlift.run import Run, accepts_plain_step
+from torchlift.strategies import Strategy
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import warn_once
 
@@ -20,9 +24,23 @@ def choose_step(run: Run) -> Callable[[Run, Any, int], dict[str, Any]]:
     if not run.automatic:
         return manual_step
     assert run.optimizer is not None
-    if run.own_optimizer_step or run.precision.scaler or not accepts_plain_step(run.optimizer):
+    if run.own_optimizer_step or run.strategy_step or not accepts_plain_step(run.optimizer):
         return closure_step
     return plain_step
+
+
+def decide(run: Run) -> None:
+    """Find out what of a step a strategy or precision of the user's own does; the rest goes the short way."""
+    strategy, precision = run.trainer.strategy, run.precision
+
+    def is_own(name: str) -> bool:
+        return is_overridden(name, strategy, Strategy) or is_overridden(name, precision, Precision)
+
+    run.update, run.before_update = partial(wrapped_step, run), partial(_before_update, run)
+    if precision.scaler is not None or is_own("optimizer_step"):
+        run.strategy_step = strategy.optimizer_step
+    if any(is_own(name) for name in ("pre_backward", "backward", "post_backward")):
+        run.strategy_backward = strategy.backward
 
 
 def plain_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
@@ -177,6 +195,10 @@ def backward(run: Run, loss: Tensor, *args: Any, **kwargs: Any) -> None:
     outer, hooks = run.logged.fx, run.hooks
     if run.automatic:
         run.logged.fx = "backward"
+    if run.strategy_backward is not None:
+        run.strategy_backward(loss, run.optimizer if run.automatic else None, *args, **kwargs)
+        run.logged.fx = outer
+        return
     if run.precision.scaler is not None:
         loss = run.precision.scaler.scale(loss)
     if hooks.on_before_backward:
@@ -205,8 +227,8 @@ def clip(run: Run, optimizer: Optimizer) -> None:
 
 def wrapped_step(run: Run, optimizer: Optimizer, closure: Callable[[], Any] | None, **kwargs: Any) -> Any:
     """What ``LightningOptimizer.step`` does: the closure, the hooks, clipping, the update."""
-    if run.precision.scaler is not None:
-        result = _scaled_step(run, optimizer, closure, **kwargs)
+    if run.strategy_step is not None:
+        result = run.strategy_step(optimizer, closure or _nothing, model=run.module, **kwargs)
     elif closure is None and accepts_plain_step(optimizer):
         _before_update(run, optimizer)
         result = optimizer.step(**kwargs)
@@ -231,20 +253,5 @@ def _before_update(run: Run, optimizer: Optimizer) -> None:
         clip(run, optimizer)
 
 
-def _scaled_step(run: Run, optimizer: Optimizer, closure: Callable[[], Any] | None, **kwargs: Any) -> Any:
-    """With a gradient scaler: gradients are unscaled before the hooks; the update is left out if they overflowed."""
-    scaler = run.precision.scaler
-    assert scaler is not None
-    if isinstance(optimizer, LBFGS):
-        raise MisconfigurationException("AMP and the LBFGS optimizer are not compatible.")
-    result = closure() if closure is not None else None
-    # No loss in automatic optimization: there was no backward, so there is nothing to unscale or to apply.
-    skipped = result is None and run.automatic
-    if not skipped and not getattr(optimizer, "_step_supports_amp_scaling", False):
-        scaler.unscale_(optimizer)
-    _before_update(run, optimizer)
-    if skipped:
-        return result
-    output = scaler.step(optimizer, **kwargs)
-    scaler.update()
-    return output
+def _nothing() -> None:
+    """The closure of a step that was given none."""

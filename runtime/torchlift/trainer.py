@@ -11,27 +11,23 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from torchlift import evaluation, loop, prediction, session
-from torchlift.accelerators import Accelerator, choose_accelerator, choose_device
+from torchlift.accelerators import Accelerator
 from torchlift.attributes import TrainerAttributes
 from torchlift.clipping import clip_algorithm
-from torchlift.defaults import default_callbacks, default_loggers
+from torchlift.defaults import default_callbacks, default_loggers, order_callbacks
 from torchlift.logged import Logged
 from torchlift.loop_state import EvalState, FitState, PredictState
 from torchlift.module import LightningModule
-from torchlift.options import check_barebones, make_limits
-from torchlift.plugins import apply_plugins
-from torchlift.precision import Precision, make_precision
+from torchlift.options import check_barebones, defaults_from_environment, make_accumulation, make_limits
+from torchlift.placement import place, set_torch_flags
 from torchlift.profiling import make_profiler
 from torchlift.run import Run
 from torchlift.states import RunningStage, TrainerFn, TrainerState
-from torchlift.strategies import SingleDeviceStrategy, Strategy
+from torchlift.strategies import Strategy
 from torchlift.utilities.apply import tensors_to_scalars
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import rank_zero_info
-from torchlift.utilities.types import LRSchedulerConfig
 
 
 class Trainer(TrainerAttributes):
@@ -45,6 +41,7 @@ class Trainer(TrainerAttributes):
         MisconfigurationException, ValueError, TypeError: an argument that cannot work; the message says which.
     """
 
+    @defaults_from_environment
     def __init__(
         self,
         *,
@@ -73,7 +70,7 @@ class Trainer(TrainerAttributes):
         enable_checkpointing: bool | None = None,
         enable_progress_bar: bool | None = None,
         enable_model_summary: bool | None = None,
-        accumulate_grad_batches: int = 1,
+        accumulate_grad_batches: int | dict[int, int] = 1,
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
         deterministic: bool | str | None = None,
@@ -101,11 +98,8 @@ class Trainer(TrainerAttributes):
         num_sanity_val_steps = 2 * on if num_sanity_val_steps is None else num_sanity_val_steps
 
         # Where and how
-        self._accelerator = choose_accelerator(accelerator)
-        self.strategy: Strategy = _choose_strategy(strategy, self._accelerator, devices, num_nodes)
-        self.precision_plugin: Precision = make_precision(precision, self.strategy.root_device.type)
-        apply_plugins(self, plugins, precision)
-        _set_determinism(deterministic, benchmark)
+        set_torch_flags(deterministic, benchmark)
+        self.strategy = place(accelerator, strategy, devices, num_nodes, precision, plugins)
         self._use_distributed_sampler, self._sync_batchnorm = use_distributed_sampler, sync_batchnorm
         self.profiler = make_profiler(profiler)
 
@@ -144,21 +138,19 @@ class Trainer(TrainerAttributes):
             raise TypeError(f"`gradient_clip_val` should be an int or a float. Got {gradient_clip_val}.")
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = clip_algorithm(gradient_clip_algorithm)
-        self.accumulate_grad_batches = accumulate_grad_batches
         self._detect_anomaly = detect_anomaly
+        if detect_anomaly:
+            rank_zero_info(
+                "You have turned on `Trainer(detect_anomaly=True)`, which slows everything down; it is for debugging."
+            )
 
         # What is going on
         self.state = TrainerState()
         self.should_stop = False
         self.received_sigterm = False
         self.datamodule: Any | None = None
-        self._module: LightningModule | None = None
-        self._model: Any | None = None
         self._run: Run | None = None
         self._logged = Logged()
-        self._optimizers: list[Any] = []
-        self._wrapped_optimizers: list[Any] = []
-        self._lr_scheduler_configs: list[LRSchedulerConfig] = []
         val_loop = EvalState(RunningStage.VALIDATING, inference_mode=False, verbose=False)
         self.fit_loop = FitState(limits.max_epochs, min_epochs, limits.max_steps, min_steps, val_loop)
         self.validate_loop = EvalState(RunningStage.VALIDATING, inference_mode)
@@ -169,11 +161,14 @@ class Trainer(TrainerAttributes):
         self._default_root_dir = os.fspath(default_root_dir) if default_root_dir else os.getcwd()
         self.log_every_n_steps = log_every_n_steps
         self.enable_autolog_hparams = enable_autolog_hparams
+        self._model_registry = model_registry.split(":")[0] if model_registry else None
         self._ckpt_path: str | Path | None = None
         self._ckpt_path_is_users = False
         self.callbacks = default_callbacks(
             callbacks, enable_checkpointing, enable_progress_bar, enable_model_summary, max_time
         )
+        self.accumulate_grad_batches = make_accumulation(accumulate_grad_batches, self.callbacks)
+        self.callbacks = order_callbacks(self.callbacks)
         self.loggers = default_loggers(on if logger is None else logger, self.default_root_dir, bool(fast_dev_run))
 
     # -- entry points -------------------------------------------------------------------------------------------------
@@ -313,36 +308,3 @@ class Trainer(TrainerAttributes):
         if self.state.fn == TrainerFn.PREDICTING:
             return prediction.predict
         return lambda run: evaluation.evaluate(run, self._evaluation_state)
-
-
-def _choose_strategy(
-    strategy: "str | Strategy", accelerator: Accelerator, devices: list[int] | str | int, num_nodes: int
-) -> Strategy:
-    if num_nodes != 1:
-        raise MisconfigurationException(
-            f"`Trainer(num_nodes={num_nodes})`: this runtime uses one machine. Run this code on the real Lightning by"
-            " changing its import line."
-        )
-    if not isinstance(strategy, str):
-        return strategy
-    if strategy.lower() not in ("auto", "single_device"):
-        raise MisconfigurationException(
-            f"`Trainer(strategy={strategy!r})`: this runtime uses one device ('auto' or 'single_device'). Run this code"
-            " on the real Lightning by changing its import line."
-        )
-    return SingleDeviceStrategy(choose_device(accelerator, devices))
-
-
-def _set_determinism(deterministic: bool | str | None, benchmark: bool | None) -> None:
-    """Choose deterministic algorithms, and whether cuDNN looks for the fastest ones."""
-    if deterministic == "warn":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    elif deterministic is not None:
-        torch.use_deterministic_algorithms(bool(deterministic))
-    if deterministic:
-        # What makes CUDA's matrix products deterministic: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-    if benchmark is None and deterministic:
-        benchmark = False
-    if benchmark is not None:
-        torch.backends.cudnn.benchmark = benchmark

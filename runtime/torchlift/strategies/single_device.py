@@ -1,25 +1,40 @@
 """One process, one device."""
 
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from torchlift import checkpoint_io
+from torchlift.checkpoint_io import CheckpointIO
+from torchlift.precision import Precision
+from torchlift.strategies.strategy import Strategy
+
+if TYPE_CHECKING:
+    from torchlift.accelerators import Accelerator
+
+__all__ = ["SingleDeviceStrategy"]
 
 
-class SingleDeviceStrategy:
-    """Runs the module as it is on one device."""
+class SingleDeviceStrategy(Strategy):
+    """Runs the module as it is on one device.
 
-    global_rank = 0
-    local_rank = 0
-    node_rank = 0
-    world_size = 1
-    num_nodes = 1
+    Args:
+        device: the device, such as ``"cpu"`` or ``"cuda:1"``.
+        accelerator: the kind of hardware; the Trainer's by default.
+        checkpoint_io: how checkpoints are written; the Trainer's by default.
+        precision_plugin: the precision; the Trainer's by default.
+    """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    strategy_name = "single_device"
+
+    def __init__(
+        self,
+        device: torch.device | str | int = "cpu",
+        accelerator: "Accelerator | None" = None,
+        checkpoint_io: CheckpointIO | None = None,
+        precision_plugin: Precision | None = None,
+    ) -> None:
+        super().__init__(accelerator, checkpoint_io, precision_plugin)
         self._root_device = torch.device(device)
 
     @property
@@ -30,42 +45,18 @@ class SingleDeviceStrategy:
     def is_global_zero(self) -> bool:
         return True
 
-    def wrap(self, module: nn.Module) -> nn.Module:
-        return module
+    def model_to_device(self) -> None:
+        assert self.model is not None
+        self.model.to(self.root_device)
 
-    def move(self, module: nn.Module) -> None:
-        if self._root_device.type == "cuda":
-            torch.cuda.set_device(self._root_device)
-        module.to(self._root_device)
-
-    def release(self, module: nn.Module) -> None:
-        module.cpu()
-        if self._root_device.type == "cuda":
-            torch.cuda.empty_cache()
-
-    def no_sync(self, module: Any, enabled: bool = True) -> AbstractContextManager:
-        return nullcontext()
-
-    def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
+    def reduce(self, tensor: Any, *args: Any, **kwargs: Any) -> Any:
         return tensor
 
-    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
-        return decision
-
-    def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
-        return tensor
+    def barrier(self, *args: Any, **kwargs: Any) -> None:
+        """There is nobody to wait for."""
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:
         return obj
 
-    def barrier(self, name: str | None = None) -> None:
-        """There is nobody to wait for."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: str | Path) -> None:
-        checkpoint_io.save(checkpoint, filepath)
-
-    def load_checkpoint(self, filepath: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
-        return checkpoint_io.load(filepath, map_location="cpu", weights_only=weights_only)
-
-    def remove_checkpoint(self, filepath: str | Path) -> None:
-        checkpoint_io.remove(filepath)
+    def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
+        return tensor
