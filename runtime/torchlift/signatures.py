@@ -43,7 +43,9 @@ def refuse_dataloader_iter(module: Any) -> None:
         MisconfigurationException: one does.
     """
     for name in ("training_step", "validation_step", "test_step", "predict_step"):
-        if accepts(getattr(module, name), "dataloader_iter", explicit=True):
+        step = getattr(module, name)
+        # Setting a step to None is a known way of turning it off.
+        if callable(step) and accepts(step, "dataloader_iter", explicit=True):
             raise MisconfigurationException(
                 f"`{type(module).__name__}.{name}(self, dataloader_iter)` is not supported: take `(self, batch,"
                 " batch_idx)`."
