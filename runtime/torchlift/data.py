@@ -2,18 +2,19 @@
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from torchlift.data_checks import check_workers, is_shuffled, turn_shuffling_off
 from torchlift.hooks import is_overridden
 from torchlift.profiling import action_of, timed
 from torchlift.states import RunningStage
-from torchlift.utilities.combined_loader import CombinedLoader, Mode, sized_len
+from torchlift.utilities.combined_loader import CombinedLoader, Mode
+from torchlift.utilities.data import has_len_all_ranks
 from torchlift.utilities.exceptions import MisconfigurationException, PossibleUserWarning
-from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from torchlift.utilities.rank_zero import rank_zero_warn
 from torchlift.utilities.seed import worker_init_function
 
 if TYPE_CHECKING:
@@ -111,32 +112,6 @@ class Batches:
             self.done = True
         return batch
 
-    def skip(self, number: int) -> None:
-        """Go past the first batches, right after ``start``.
-
-        Of one plain loader that works in this process the indices are drawn and nothing is loaded. Anything else has
-        to load the batches: workers have random generators of their own, and only an iterable knows what comes next.
-        The random generators of this process are left as this found them or elsewhere: the caller sets them.
-
-        Raises:
-            StopIteration: there are not that many.
-        """
-        if number == 0:
-            return
-        over_indices = _index_skipper(self._iterator)
-        advance = over_indices or _loading_skipper(self._iterator, number)
-        done = 0 if self.length is not None else 1  # without a length the first one has been fetched ahead
-        for _ in range(done, number):
-            advance()
-        self.fetched = number
-        self.done = self.length is not None and number >= self.length
-        if self.length is None:
-            self._ahead.clear()
-            try:
-                self._ahead.append(self._fetch())
-            except StopIteration:
-                self.done = True
-
     def choose_take(self) -> Callable[[], Any]:
         """A function that gives the next batch alone, without the numbers of a combination."""
         return self.take if self._lone else lambda: self.take()[0]
@@ -145,36 +120,6 @@ class Batches:
         """Let go of the iterators and end the loaders' workers."""
         self._iterator, self._ahead, self.fetched = iter(()), [], 0
         self._combined.reset()
-
-
-def _index_skipper(iterator: Any) -> Callable[[], Any] | None:
-    """What goes past one batch of a loader without loading it; ``None`` for what cannot be gone past so."""
-    from torch.utils.data import IterableDataset
-    from torch.utils.data.dataloader import _SingleProcessDataLoaderIter
-
-    if type(iterator) is not _SingleProcessDataLoaderIter or isinstance(iterator._dataset, IterableDataset):
-        return None
-
-    def skip_one() -> None:
-        iterator._next_index()
-        iterator._num_yielded += 1
-
-    return skip_one
-
-
-def _loading_skipper(iterator: Iterator[Any], number: int) -> Callable[[], Any]:
-    rank_zero_info(f"Loading {number} batches again, to go on behind them ...")
-    done, said = 0, time.monotonic()
-
-    def skip_one() -> None:
-        nonlocal done, said
-        next(iterator)
-        done += 1
-        if time.monotonic() - said > 30:
-            rank_zero_info(f"... {done} of {number}")
-            said = time.monotonic()
-
-    return skip_one
 
 
 def load(trainer: "Trainer", source: Source, stage: RunningStage, mode: Mode) -> CombinedLoader:
@@ -188,7 +133,7 @@ def load(trainer: "Trainer", source: Source, stage: RunningStage, mode: Mode) ->
     found = timed(trainer, action, source.request)() if source.is_module() else source.instance
     combined = found if isinstance(found, CombinedLoader) else CombinedLoader(found, mode)
     if trainer.overfit_batches > 0 and stage in (RunningStage.TRAINING, RunningStage.VALIDATING) and trainer.fitting:
-        _without_shuffling(combined, stage)
+        turn_shuffling_off(combined, stage)
     combined.flattened = [_checked(trainer, loader, source, stage) for loader in combined.flattened]
     return combined
 
@@ -196,7 +141,9 @@ def load(trainer: "Trainer", source: Source, stage: RunningStage, mode: Mode) ->
 def limits(trainer: "Trainer", combined: CombinedLoader, stage: RunningStage) -> list[int | float]:
     """How many batches of each loader are used, with ``limit_*_batches`` applied."""
     limit = getattr(trainer, f"limit_{stage.dataloader_prefix}_batches")
-    return [_limited(stage, _length(loader), limit) for loader in combined.flattened]
+    sized = [has_len_all_ranks(loader, trainer.strategy) for loader in combined.flattened]
+    lengths = [len(loader) if has else float("inf") for loader, has in zip(combined.flattened, sized)]
+    return [_limited(stage, length, limit) for length in lengths]
 
 
 def set_epoch(combined: CombinedLoader, epoch: int) -> None:
@@ -210,32 +157,8 @@ def set_epoch(combined: CombinedLoader, epoch: int) -> None:
                 tell(epoch)
 
 
-def is_stateful(loader: Any) -> bool:
-    """Whether a loader says itself where it stands."""
-    return callable(getattr(loader, "state_dict", None)) and callable(getattr(loader, "load_state_dict", None))
-
-
 def has_length(combined: CombinedLoader) -> bool:
     return combined.total() is not None
-
-
-def _length(loader: Any) -> int | float:
-    from torch.utils.data import IterableDataset
-
-    length = sized_len(loader)
-    if length is None:
-        return float("inf")
-    if length == 0:
-        rank_zero_warn(
-            f"Total length of `{type(loader).__name__}` across ranks is zero. Please make sure this was your intention."
-        )
-    if isinstance(getattr(loader, "dataset", None), IterableDataset):
-        rank_zero_warn(
-            "Your `IterableDataset` has `__len__` defined. In combination with multi-process data loading (when"
-            " num_workers > 1), `__len__` could be inaccurate if each worker is not configured independently to avoid"
-            " having duplicate data."
-        )
-    return length
 
 
 def _limited(stage: RunningStage, length: int | float, limit: int | float) -> int | float:
@@ -261,17 +184,19 @@ def _limited(stage: RunningStage, length: int | float, limit: int | float) -> in
 
 
 def _checked(trainer: "Trainer", loader: Any, source: Source, stage: RunningStage) -> Any:
-    from torch.utils.data import DataLoader, RandomSampler
+    from torch.utils.data import DataLoader
 
+    name = f"{stage.dataloader_prefix}_dataloader"
     if not isinstance(loader, DataLoader):
         _check_iterable(loader, source, trainer)
-    elif stage is not RunningStage.TRAINING and isinstance(loader.sampler, RandomSampler):
-        prefix = stage.dataloader_prefix
+    if stage is not RunningStage.TRAINING and is_shuffled(loader):
         rank_zero_warn(
-            f"Your `{prefix}_dataloader`'s sampler has shuffling enabled, it is strongly recommended that you turn"
-            " shuffling off for val/test dataloaders.",
+            f"Your `{name}`'s sampler has shuffling enabled, it is strongly recommended that you turn shuffling off for"
+            " val/test dataloaders.",
             category=PossibleUserWarning,
         )
+    if isinstance(loader, DataLoader):
+        check_workers(trainer, loader, name)
     if int(os.environ.get("PL_SEED_WORKERS", 0)) and getattr(loader, "worker_init_fn", loader) is None:
         loader.worker_init_fn = partial(worker_init_function, rank=trainer.global_rank)
     return loader
@@ -296,44 +221,3 @@ def _check_iterable(loader: Any, source: Source, trainer: "Trainer") -> None:
     raise TypeError(
         f"An invalid dataloader was returned from `{type(source.instance).__name__}.{source.name}()`. Found {loader}."
     )
-
-
-def _without_shuffling(combined: CombinedLoader, stage: RunningStage) -> None:
-    """For ``overfit_batches``: the same batches in every epoch."""
-    from torch.utils.data import SequentialSampler
-
-    samplers = [loader.sampler for loader in combined.flattened if hasattr(loader, "sampler")]
-    if all(isinstance(sampler, SequentialSampler) for sampler in samplers):
-        return
-    rank_zero_warn(
-        f"You requested to overfit but enabled {stage.dataloader_prefix} dataloader shuffling. We are turning off the"
-        f" {stage.dataloader_prefix} dataloader shuffling for you."
-    )
-    combined.flattened = [_in_order(one) if hasattr(one, "dataset") else one for one in combined.flattened]
-
-
-def _in_order(loader: Any) -> Any:
-    """The same loader, reading its dataset from the start to the end.
-
-    Raises:
-        MisconfigurationException: it is of a class that takes other arguments than ``DataLoader``.
-    """
-    from torch.utils.data import IterableDataset, SequentialSampler
-
-    if isinstance(loader.dataset, IterableDataset):
-        return loader  # it decides the order itself
-    names = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context")
-    options = {name: getattr(loader, name) for name in (*names, "generator", "prefetch_factor", "persistent_workers")}
-    sampler, batches = SequentialSampler(loader.dataset), loader.batch_sampler
-    if loader.batch_size is None and batches is not None:
-        own = type(batches)(sampler, batch_size=batches.batch_size, drop_last=batches.drop_last)
-        options["batch_sampler"] = own
-    else:
-        options |= {"batch_size": loader.batch_size, "sampler": sampler, "drop_last": loader.drop_last}
-    try:
-        return type(loader)(loader.dataset, **options)
-    except TypeError as error:
-        raise MisconfigurationException(
-            f"`overfit_batches` makes a `{type(loader).__name__}` again, in order, and its `__init__` does not take the"
-            f" arguments of `DataLoader` ({error}). Turn shuffling off yourself and `overfit_batches` will leave it be."
-        ) from error

@@ -1,11 +1,15 @@
 """LightningDataModule: datasets and their loaders, in one place."""
 
 import inspect
-from collections.abc import Iterable
+import os
+from collections.abc import Mapping, Sized
 from typing import IO, TYPE_CHECKING, Any
+
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from torchlift.hparams import HyperparametersMixin
 from torchlift.module_hooks import DataHooks
+from torchlift.utilities.apply import apply_to_leaves
 from torchlift.utilities.classmethods import only_on_the_class
 
 if TYPE_CHECKING:
@@ -25,8 +29,8 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
     CHECKPOINT_HYPER_PARAMS_NAME = "datamodule_hparams_name"
     CHECKPOINT_HYPER_PARAMS_TYPE = "datamodule_hparams_type"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self) -> None:
+        super().__init__()
         self.trainer: Trainer | None = None
 
     @classmethod
@@ -51,9 +55,6 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
             num_workers: of every loader; 0 loads in this process.
             datamodule_kwargs: go to ``__init__``.
         """
-        from torch.utils.data import DataLoader, Dataset, IterableDataset
-
-        from torchlift.utilities.apply import apply_to_leaves
 
         def loaders(datasets: Any, shuffle: bool) -> Any:
             def loader(dataset: Any) -> Any:
@@ -68,8 +69,7 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         sizes = {"batch_size": batch_size, "num_workers": num_workers}
         extra = {name: value for name, value in sizes.items() if takes_all or name in parameters}
-        # A class whose __init__ takes nothing of its own would hand these on to `object`.
-        instance = cls(**datamodule_kwargs, **({} if cls.__init__ is LightningDataModule.__init__ else extra))
+        instance = cls(**datamodule_kwargs, **extra)
         given = {"train": train_dataset, "val": val_dataset, "test": test_dataset, "predict": predict_dataset}
         for stage, datasets in given.items():
             if datasets is not None:
@@ -109,26 +109,24 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
         return load_datamodule(cls, checkpoint_path, map_location, hparams_file, weights_only, kwargs)
 
     def __str__(self) -> str:
-        """The loaders that are defined, with the lengths of their datasets."""
-        from torchlift.hooks import is_overridden
+        """One line for each kind of loader, with the sizes of its datasets; ``None`` while it cannot be made."""
+        stages = {"Train": "train", "Validation": "val", "Test": "test", "Predict": "predict"}
+        return os.linesep.join(f"{{{name} dataloader: {self._sizes(stage)}}}" for name, stage in stages.items())
 
-        lines = [
-            f"{stage.capitalize()} dataloader: {_describe(self, stage)}"
-            for stage in ("train", "val", "test", "predict")
-            if is_overridden(f"{stage}_dataloader", self, DataHooks)
-        ]
-        return "\n".join(["{" + type(self).__name__, *lines]) + "}" if lines else type(self).__name__
+    def _sizes(self, stage: str) -> str:
+        try:
+            sizes = apply_to_leaves(
+                getattr(self, f"{stage}_dataloader")(),
+                lambda value: isinstance(value, DataLoader),
+                lambda loader: str(len(loader.dataset)) if isinstance(loader.dataset, Sized) else "NA",
+            )
+            if isinstance(sizes, str):
+                return f"size={sizes}"
+            several = sizes.values() if isinstance(sizes, Mapping) else sizes
+            return " ; ".join(f"{number}. size={size}" for number, size in enumerate(several, start=1))
+        except Exception:  # setup has not run, most likely
+            return "None"
 
 
 def _maker(loaders: Any, datasets: Any, shuffle: bool) -> Any:
     return lambda: loaders(datasets, shuffle)
-
-
-def _describe(datamodule: LightningDataModule, stage: str) -> str:
-    try:
-        found = getattr(datamodule, f"{stage}_dataloader")()
-    except Exception as error:  # setup has not run, most likely
-        return f"not available yet ({type(error).__name__})"
-    several = list(found) if isinstance(found, Iterable) and not hasattr(found, "dataset") else [found]
-    sizes = [getattr(loader, "dataset", loader) for loader in several]
-    return ", ".join(str(len(one)) if hasattr(one, "__len__") else "NA" for one in sizes)

@@ -70,7 +70,7 @@ class LightningModule(
         self._automatic_optimization = True
         self._strict_loading: bool | None = None
         self._log_hyperparams = False
-        self._toggled_requires_grad: dict[nn.Parameter, bool] = {}
+        self._param_requires_grad_state: dict[nn.Parameter, bool] = {}
         self._logged_metric_names: dict[int, str] | None = None
         self._compiler_ctx: dict[str, Any] | None = None  # see torchlift.utilities.compile
         self._fabric: Any | None = None

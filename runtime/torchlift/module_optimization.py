@@ -22,7 +22,7 @@ class OptimizationMethods:
         fabric: Any
         _automatic_optimization: bool
         _fabric_optimizers: list[Any]
-        _toggled_requires_grad: dict[nn.Parameter, bool]
+        _param_requires_grad_state: dict[nn.Parameter, bool]
 
     def optimizers(self, use_pl_optimizer: bool = True) -> "Any | list[Any] | LightningOptimizer":
         """The optimizer, or a list of them, for manual optimization.
@@ -72,7 +72,7 @@ class OptimizationMethods:
                     parameter.requires_grad = False
         for parameter in _parameters(optimizer):
             parameter.requires_grad = before[parameter]
-        self._toggled_requires_grad = before
+        self._param_requires_grad_state = before
 
     def untoggle_optimizer(self, optimizer: Any) -> None:
         """Give the other optimizers' parameters back what :meth:`toggle_optimizer` took."""
@@ -80,9 +80,9 @@ class OptimizationMethods:
         for one in self.trainer.optimizers:
             if one is not own and one is not optimizer:
                 for parameter in _parameters(one):
-                    if parameter in self._toggled_requires_grad:
-                        parameter.requires_grad = self._toggled_requires_grad[parameter]
-        self._toggled_requires_grad = {}
+                    if parameter in self._param_requires_grad_state:
+                        parameter.requires_grad = self._param_requires_grad_state[parameter]
+        self._param_requires_grad_state = {}
 
     @contextmanager
     def toggled_optimizer(self, optimizer: Any) -> Iterator[None]:

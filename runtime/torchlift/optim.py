@@ -27,6 +27,11 @@ UNKNOWN = """Unknown configuration for model optimizers. Output from `model.conf
 """
 
 
+def plain_step(optimizer: Optimizer, closure: Callable[[], Any] | None, **kwargs: Any) -> Any:
+    """The optimizer's own step, without hooks."""
+    return optimizer.step(closure, **kwargs)
+
+
 class LightningOptimizer:
     """An optimizer whose ``step`` runs the hooks around it, unscales gradients and counts for ``trainer.global_step``.
 
@@ -34,11 +39,13 @@ class LightningOptimizer:
 
     Args:
         optimizer: the optimizer to wrap.
-        step: does one step: ``step(optimizer, closure, **kwargs)``.
+        step: does one step: ``step(optimizer, closure, **kwargs)``; the optimizer's own outside of a run.
         module: the module whose ``toggle_optimizer`` the method ``toggle_model`` uses.
     """
 
-    def __init__(self, optimizer: Optimizer, step: Callable[..., Any], module: "LightningModule") -> None:
+    def __init__(
+        self, optimizer: Optimizer, step: Callable[..., Any] = plain_step, module: "LightningModule | None" = None
+    ) -> None:
         self._optimizer = optimizer
         self._step = step
         self._module = module

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from torch.utils._pytree import SUPPORTED_NODES, TreeSpec, _get_node_type, tree_unflatten, treespec_leaf
 
+from torchlift.utilities.types import Stateful
+
 Mode = Literal["min_size", "max_size_cycle", "max_size", "sequential"]
 Limits = list[int | float] | None
 Drawn = tuple[Any, int, int]
@@ -63,27 +65,28 @@ class ModeIterator:
             raise ValueError(f"Mismatch in number of limits ({len(limits)}) and number of iterables ({len(iterables)})")
         self.iterables, self.limits = iterables, limits
         self.iterators: list[Iterator[Any]] = []
-        self._index = 0
+        self._idx = 0
 
     def __iter__(self) -> "ModeIterator":
         self.iterators = [iter(iterable) for iterable in self.iterables]
-        self._index = 0
+        self._idx = 0
         return self
 
     def __next__(self) -> Drawn:
         row = self._row()
-        self._index += 1
-        return row, self._index - 1, 0
+        self._idx += 1
+        return row, self._idx - 1, 0
 
     def _row(self) -> list[Any]:
         """One batch of each iterable."""
         raise NotImplementedError
 
     def __len__(self) -> int:
-        return type(self).total(_lengths(self.iterables, self.limits))  # type: ignore[return-value]
+        total: int = type(self).total(_lengths(self.iterables, self.limits))
+        return total
 
     def reset(self) -> None:
-        self.iterators, self._index = [], 0
+        self.iterators, self._idx = [], 0
 
     def __getstate__(self) -> dict[str, Any]:
         # A pass over a DataLoader cannot be pickled, nor gone on with elsewhere.
@@ -152,19 +155,19 @@ class Sequential(ModeIterator):
         return self
 
     def _turn_to(self, source: int) -> None:
-        self._source, self._index = source, 0
+        self._source, self._idx = source, 0
         self.iterators = [iter(self.iterables[source])] if source < len(self.iterables) else []
 
     def __next__(self) -> Drawn:
         while self._source < len(self.iterables):
-            if self.limits is None or self._index < self.limits[self._source]:
+            if self.limits is None or self._idx < self.limits[self._source]:
                 try:
                     batch = next(self.iterators[0])
                 except StopIteration:
                     pass
                 else:
-                    self._index += 1
-                    return batch, self._index - 1, self._source
+                    self._idx += 1
+                    return batch, self._idx - 1, self._source
             self._turn_to(self._source + 1)
         raise StopIteration
 
@@ -294,7 +297,7 @@ class CombinedLoader(Iterable):
         return int(MODES[self._mode].total(known))
 
     def _stateful(self) -> list[Any]:
-        return [one for one in self.flattened if hasattr(one, "state_dict") and hasattr(one, "load_state_dict")]
+        return [one for one in self.flattened if isinstance(one, Stateful)]
 
     def _state_dicts(self) -> list[dict[str, Any]]:
         """The states of the loaders that have one, such as torchdata's ``StatefulDataLoader``."""

@@ -163,11 +163,11 @@ def test_a_data_module_works_alone() -> None:
             return DataLoader(self.rows, batch_size=self.hparams.size)
 
     data = Data(size=3)
-    assert "not available yet" in str(data)
+    assert "Train dataloader: None" in str(data)
     data.prepare_data()
     data.setup("fit")
     assert [batch[0].tolist() for batch in data.train_dataloader()] == [[0, 1, 2], [3, 4, 5]]
-    assert "Train dataloader: 6" in str(data)
+    assert "Train dataloader: size=6" in str(data)
     assert (data.trainer, data.state_dict()) == (None, {})
     with pytest.raises(Exception, match="val_dataloader"):
         data.val_dataloader()

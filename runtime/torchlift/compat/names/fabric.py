@@ -10,7 +10,13 @@ HERE = {
     },
     "lightning.fabric.utilities.warnings": {"torchlift.utilities.exceptions": "PossibleUserWarning"},
     "lightning.fabric.utilities.apply_func": {"torchlift.utilities.apply": "move_data_to_device"},
+    "lightning.fabric.utilities": {"torchlift.utilities.data": "suggested_max_num_workers"},
+    "lightning.fabric.utilities.data": {
+        "torchlift.hparams": "AttributeDict",
+        "torchlift.utilities.combined_loader": "sized_len",
+    },
     "lightning.fabric.utilities.imports": {},
+    "lightning.fabric.utilities.types": {"torchlift.utilities.types": "_Stateful=Stateful"},
     "lightning.fabric.utilities.testing": {"torchlift.compat.skipping": "_runif_reasons=runif_reasons"},
     "lightning.fabric.plugins": {"torchlift.precision": "DoublePrecision HalfPrecision MixedPrecision Precision"},
 }
@@ -41,11 +47,10 @@ NOT_HERE = {
     "lightning.fabric.strategies.launchers.subprocess_script": {PRIVATE: "_ChildProcessObserver"},
     "lightning.fabric.strategies.launchers.xla": {TPU: "_XLALauncher"},
     "lightning.fabric.strategies.model_parallel": {PRIVATE: "_is_sharded_checkpoint"},
-    "lightning.fabric.utilities": {LATER: "measure_flops is_shared_filesystem suggested_max_num_workers"},
+    "lightning.fabric.utilities": {LATER: "measure_flops is_shared_filesystem"},
     "lightning.fabric.utilities.cloud_io": {PRIVATE: "_load _atomic_save _is_dir _is_local_file_protocol"},
     "lightning.fabric.utilities.data": {
-        LATER: "AttributeDict suggested_max_num_workers",
-        PRIVATE: "_auto_add_worker_init_fn _replace_dunder_methods has_iterable_dataset has_len sized_len",
+        PRIVATE: "_auto_add_worker_init_fn _replace_dunder_methods has_len",
     },
     "lightning.fabric.utilities.device_dtype_mixin": {PRIVATE: "_DeviceDtypeModuleMixin"},
     "lightning.fabric.utilities.device_parser": {PRIVATE: "_parse_gpu_ids"},
@@ -55,9 +60,8 @@ NOT_HERE = {
     },
     "lightning.fabric.utilities.load": {PRIVATE: "_load_distributed_checkpoint"},
     "lightning.fabric.utilities.logger": {PRIVATE: "_convert_params _sanitize_params _add_prefix"},
-    "lightning.fabric.utilities.rank_zero": {LATER: "LightningDeprecationWarning rank_zero_deprecation"},
     "lightning.fabric.utilities.registry": {PRIVATE: "entry_points"},
     "lightning.fabric.utilities.spike": {LATER: "TrainingSpikeException"},
     "lightning.fabric.utilities.throughput": {LATER: "measure_flops Throughput ThroughputMonitor get_available_flops"},
-    "lightning.fabric.utilities.types": {PRIVATE: "_PATH _Stateful"},
+    "lightning.fabric.utilities.types": {PRIVATE: "_PATH"},
 }

@@ -1,0 +1,91 @@
+"""What is said about a loader before it is used, and how ``overfit_batches`` turns its shuffling off."""
+
+import copy
+import multiprocessing
+from typing import TYPE_CHECKING, Any
+
+from torchlift.states import RunningStage
+from torchlift.utilities.combined_loader import CombinedLoader
+from torchlift.utilities.data import has_iterable_dataset, suggested_max_num_workers
+from torchlift.utilities.exceptions import PossibleUserWarning
+from torchlift.utilities.rank_zero import rank_zero_warn
+
+if TYPE_CHECKING:
+    from torchlift.trainer import Trainer
+
+
+def is_shuffled(loader: Any) -> bool:
+    """Whether a loader draws its samples at random."""
+    from torch.utils.data import RandomSampler
+
+    if has_iterable_dataset(loader) or not hasattr(loader, "sampler"):
+        return False
+    batches = getattr(loader, "batch_sampler", None)
+    return isinstance(loader.sampler if batches is None else getattr(batches, "sampler", batches), RandomSampler)
+
+
+def check_workers(trainer: "Trainer", loader: Any, name: str) -> None:
+    """Warn of worker processes that are too few, or started anew for each epoch at a high price."""
+    most = suggested_max_num_workers(trainer.num_devices)
+    context = loader.multiprocessing_context
+    # Asked so, the default stays open: asking for the method itself would fix it for the whole process.
+    method = context.get_start_method() if context else multiprocessing.get_start_method(allow_none=True)
+    method = method or multiprocessing.get_all_start_methods()[0]
+    if loader.num_workers > 0 and method == "spawn" and not loader.persistent_workers:
+        rank_zero_warn(
+            f"Consider setting `persistent_workers=True` in '{name}' to speed up the dataloader worker initialization."
+        )
+    elif loader.num_workers < 2 and most > 1:
+        rank_zero_warn(
+            f"The '{name}' does not have many workers which may be a bottleneck. Consider increasing the value of the"
+            f" `num_workers` argument` to `num_workers={most}` in the `DataLoader` to improve performance.",
+            category=PossibleUserWarning,
+        )
+    if loader.persistent_workers and loader.pin_memory and trainer.reload_dataloaders_every_n_epochs > 0:
+        rank_zero_warn(
+            "The combination of `DataLoader(`pin_memory=True`, `persistent_workers=True`) and"
+            " `Trainer(reload_dataloaders_every_n_epochs > 0)` can lead to instability due to limitations in PyTorch"
+            " (https://github.com/pytorch/pytorch/issues/91252). We recommend setting `pin_memory=False` in this case.",
+            category=PossibleUserWarning,
+        )
+
+
+def turn_shuffling_off(combined: CombinedLoader, stage: RunningStage) -> None:
+    """For ``overfit_batches``: the same batches in every epoch."""
+    from torch.utils.data import SequentialSampler
+
+    samplers = [loader.sampler for loader in combined.flattened if hasattr(loader, "sampler")]
+    if all(isinstance(sampler, SequentialSampler) for sampler in samplers):
+        return
+    rank_zero_warn(
+        f"You requested to overfit but enabled {stage.dataloader_prefix} dataloader shuffling. We are turning off the"
+        f" {stage.dataloader_prefix} dataloader shuffling for you."
+    )
+    combined.flattened = [_in_order(loader) for loader in combined.flattened]
+
+
+def _in_order(loader: Any) -> Any:
+    """A copy of the loader that reads its dataset from the start to the end; in all else the loader itself.
+
+    Raises:
+        TypeError: its batches come from an object that has no sampler to replace.
+    """
+    from torch.utils.data import DataLoader, SequentialSampler
+
+    if not isinstance(loader, DataLoader) or has_iterable_dataset(loader):
+        return loader  # it decides the order itself
+    own = copy.copy(loader)
+    own._iterator = None  # workers that persist belong to the user's loader
+    sampler, batches = SequentialSampler(loader.dataset), copy.copy(loader.batch_sampler)  # type: ignore[arg-type]
+    if batches is not None:
+        if not hasattr(batches, "sampler"):
+            raise TypeError(
+                f"`overfit_batches` needs the same batches in every epoch, and the batch sampler"
+                f" `{type(batches).__qualname__}` has no attribute `sampler` that could be replaced by one that goes"
+                " through the dataset in order. Follow the API of PyTorch's `BatchSampler`, or turn shuffling off"
+                " yourself."
+            )
+        batches.sampler = sampler
+    # DataLoader refuses plain assignments, because for one that is under way they would come too late.
+    vars(own).update(sampler=sampler, batch_sampler=batches)
+    return own
