@@ -17,6 +17,9 @@ from torchlift.signatures import check_dataloader_idx
 from torchlift.states import TrainerFn
 from torchlift.utilities.exceptions import SIGTERMException
 
+# Pairs and no dictionary: the hash of a torchmetrics object changes with its state.
+Modes = list[tuple[nn.Module, bool]]
+
 
 def evaluate(run: Run, state: EvalState) -> list[dict[str, Tensor]]:
     """One pass over the loaders, without gradients and in evaluation mode.
@@ -67,7 +70,7 @@ def _max_batches(run: Run, state: EvalState) -> list[int | float]:
     return [min(run.trainer.num_sanity_val_steps, number) for number in state.num_batches]
 
 
-def start(run: Run, state: EvalState) -> dict[nn.Module, bool]:
+def start(run: Run, state: EvalState) -> Modes:
     """Make the iterators, set evaluation mode and run the hooks before the first batch.
 
     Returns:
@@ -77,11 +80,11 @@ def start(run: Run, state: EvalState) -> dict[nn.Module, bool]:
     assert combined is not None
     run.refresh_hooks()
     state.batch_progress.reset_on_run()
-    _make_iterators(run, state)
+    make_iterators(run, state)
     several = combined._mode == "sequential" and len(combined.flattened) > 1
     names = (f"{state.name}_step", f"on_{state.name}_batch_start", f"on_{state.name}_batch_end")
     check_dataloader_idx(run.module, names, several, state.stage.dataloader_prefix)
-    modes = {module: module.training for module in run.module.modules()}
+    modes = [(module, module.training) for module in run.module.modules()]
     call_module(trainer, f"on_{state.name}_model_eval")
     _fire(run, state, "start")
     _fire(run, state, "epoch_start")
@@ -96,13 +99,14 @@ def count_as_done(run: Run, state: EvalState) -> None:
         return
     state.has_run = False
     state.batch_progress.reset_on_restart()
-    _make_iterators(run, state)
+    make_iterators(run, state)
     if most != float("inf"):
         state.batch_progress.ready += int(most)
         state.batch_progress.is_last_batch = True
 
 
-def _make_iterators(run: Run, state: EvalState) -> None:
+def make_iterators(run: Run, state: EvalState) -> None:
+    """Start over with the loaders that are there."""
     assert state.combined is not None
     if run.trainer.state.fn == TrainerFn.FITTING:
         set_epoch(state.combined, run.fit.epoch_progress.processed)
@@ -157,9 +161,7 @@ def run_batches(run: Run, state: EvalState) -> list[dict[str, Tensor]]:
     return outputs
 
 
-def finish(
-    run: Run, state: EvalState, modes: dict[nn.Module, bool], outputs: list[dict[str, Tensor]]
-) -> list[dict[str, Tensor]]:
+def finish(run: Run, state: EvalState, modes: Modes, outputs: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
     """The reductions, the hooks after the last batch, and the modes as they were."""
     trainer, logged, results = run.trainer, run.logged, run.logged.results
     assert results is not None
@@ -212,14 +214,13 @@ def _log_step(run: Run, state: EvalState, source: int) -> None:
     state.batches_logged[source] = step + 1
 
 
-def _restore_modes(run: Run, state: EvalState, modes: dict[nn.Module, bool]) -> None:
+def _restore_modes(run: Run, state: EvalState, modes: Modes) -> None:
     name = f"on_{state.name}_model_train"
     if overrides(run.module, name):
         call_module(run.trainer, name)
         return
-    for module in run.module.modules():
-        if module in modes:
-            module.training = modes[module]
+    for module, training in modes:
+        module.training = training
 
 
 def _without_gradients(state: EvalState) -> AbstractContextManager:
