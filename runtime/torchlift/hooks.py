@@ -40,11 +40,21 @@ def is_overridden(name: str, instance: object, base: type) -> bool:
     attribute = getattr(instance, name, None)
     if not callable(attribute):
         return False
-    attribute = getattr(attribute, "__wrapped__", attribute)  # a compiled or decorated method
+    attribute = getattr(attribute, "_torchdynamo_orig_callable", attribute)  # compiled, it is the same method
     inner = getattr(attribute, "__func__", attribute)
     if isinstance(inner, partial):
         inner = inner.func
     return inner is not getattr(base, name, None)
+
+
+def is_implemented(name: str, instance: object, base: type) -> bool:
+    """Whether a method that `base` leaves open does something: one that only wraps `base`'s (``__wrapped__``) does not.
+
+    Such a wrapper is called where `base`'s would be, but it gives a module no step and no loaders.
+    """
+    inner = getattr(getattr(instance, name, None), "__wrapped__", None)
+    wrapped = getattr(inner, "__func__", inner)
+    return wrapped is not getattr(base, name, None) and is_overridden(name, instance, base)
 
 
 class HookTable:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch.optim import LBFGS, Optimizer
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
-from torchlift.hooks import HookTable, is_overridden
+from torchlift.hooks import HookTable, is_implemented, is_overridden
 from torchlift.logged import Logged
 from torchlift.precision import Precision
 from torchlift.profiling import action_of, is_profiled, timed
@@ -77,7 +77,7 @@ def overrides(run_or_module: Any, name: str) -> bool:
     """Whether the module has its own version of a method."""
     from torchlift.module import LightningModule
 
-    return is_overridden(name, run_or_module, LightningModule)
+    return is_implemented(name, run_or_module, LightningModule)
 
 
 def own_method(run: Run, name: str, action: str | None = None) -> Method | None:
@@ -85,7 +85,9 @@ def own_method(run: Run, name: str, action: str | None = None) -> Method | None:
 
     A profiler's report has all calls that Lightning makes, so with a profiler it is never ``None``.
     """
-    if not is_profiled(run.trainer) and not overrides(run.module, name):
+    from torchlift.module import LightningModule
+
+    if not is_profiled(run.trainer) and not is_overridden(name, run.module, LightningModule):
         return None
     return timed(run.trainer, action or action_of("LightningModule", run.module, name), getattr(run.module, name))
 
