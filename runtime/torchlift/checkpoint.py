@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchlift.hooks import call_callbacks, call_module
+from torchlift.hparams import to_stored
 from torchlift.states import TrainerFn
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
@@ -43,7 +44,10 @@ def dump(trainer: "Trainer", weights_only: bool = False) -> dict[str, Any]:
         if holder is not None and holder.hparams:
             if hasattr(holder, "_hparams_name"):
                 contents[holder.CHECKPOINT_HYPER_PARAMS_NAME] = holder._hparams_name
-            contents[holder.CHECKPOINT_HYPER_PARAMS_KEY] = dict(holder.hparams)
+            kept, kind = to_stored(holder.hparams)
+            contents[holder.CHECKPOINT_HYPER_PARAMS_KEY] = kept
+            if kind is not None:
+                contents[holder.CHECKPOINT_HYPER_PARAMS_TYPE] = kind
     if datamodule is not None and (state := datamodule.state_dict()):
         contents[type(datamodule).__qualname__] = state
     if not weights_only:

@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 import torch
 
 from torchlift import checkpoint_io
-from torchlift.hooks import is_overridden
-from torchlift.hparams import AttributeDict, init_parameter_names
+from torchlift.hooks import is_implemented
+from torchlift.hparams import from_stored, init_parameter_names
 from torchlift.module_hooks import ModelHooks
 from torchlift.utilities.rank_zero import rank_zero_warn
 
 _M = TypeVar("_M")
+
+PAST_KEYS = ("hparams", "module_arguments")
+"""Where Lightning kept hyperparameters before it settled on ``hyper_parameters``."""
 
 
 def load_module(
@@ -40,7 +43,7 @@ def load_module(
             f" `{cls.__name__}.strict_loading={module.strict_loading!r}. Please set the same value for both of them."
         )
     strict = module.strict_loading if strict is None else strict
-    if is_overridden("configure_model", module, ModelHooks):
+    if is_implemented("configure_model", module, ModelHooks):
         module.configure_model()
     module.on_load_checkpoint(contents)
     weights = contents["state_dict"]
@@ -92,10 +95,11 @@ def _make(cls: type, contents: dict[str, Any], given: dict[str, Any]) -> Any:
     kept = {**contents.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}), **given}  # type: ignore[attr-defined]
     contents[cls.CHECKPOINT_HYPER_PARAMS_KEY] = kept  # type: ignore[attr-defined]
     whole = contents.get(cls.CHECKPOINT_HYPER_PARAMS_NAME)  # type: ignore[attr-defined]
-    if contents.get(cls.CHECKPOINT_HYPER_PARAMS_TYPE):  # type: ignore[attr-defined]
-        kept = AttributeDict(kept)
+    kind = contents.get(cls.CHECKPOINT_HYPER_PARAMS_TYPE)  # type: ignore[attr-defined]
+    for old in PAST_KEYS:
+        kept = {**contents.get(old, {}), **kept}
     # `save_hyperparameters(args)` keeps the contents of one argument; it goes back in as that argument.
-    arguments = {whole: AttributeDict(kept)} if whole in names else dict(kept)
+    arguments = {whole: from_stored(kept, kind)} if whole in names else dict(kept)
     arguments.update(given)
     if not takes_all and inspect.isfunction(cls.__init__):  # type: ignore[misc]
         arguments = {name: value for name, value in arguments.items() if name in names}
