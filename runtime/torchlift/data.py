@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torchlift.data_checks import check_workers, is_shuffled, turn_shuffling_off
-from torchlift.hooks import is_overridden
+from torchlift.hooks import is_implemented
 from torchlift.profiling import action_of, timed
 from torchlift.states import RunningStage
 from torchlift.utilities.combined_loader import CombinedLoader, Mode
@@ -38,7 +38,7 @@ class Source:
         """Whether there is something to ask: passed loaders always, a method when it is overridden."""
         from torchlift.module_hooks import DataHooks
 
-        return not self.is_module() or is_overridden(self.name, self.instance, DataHooks)
+        return not self.is_module() or is_implemented(self.name, self.instance, DataHooks)
 
     def request(self) -> Any:
         """The loaders, made now if a method makes them."""

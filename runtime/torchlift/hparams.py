@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+import sys
 import types
 from argparse import Namespace
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 from torch import nn
 
 from torchlift.utilities.rank_zero import rank_zero_warn
+
+_PRIMITIVES = (bool, int, float, str)
 
 
 class AttributeDict(dict):
@@ -131,14 +134,34 @@ def to_hparams_dict(chosen: Any) -> Any:
         chosen = vars(chosen)
     if isinstance(chosen, dict):
         return AttributeDict(chosen)
-    if isinstance(chosen, (bool, int, float, str)):
+    if isinstance(chosen, _PRIMITIVES):
         raise ValueError(
-            f"`save_hyperparameters` takes names, a mapping or a Namespace; {chosen!r} of type"
-            f" `{type(chosen).__name__}` is none of them."
+            f"Primitives {_PRIMITIVES} are not allowed: `save_hyperparameters` takes names, a mapping or a Namespace;"
+            f" got {chosen!r}."
         )
     if not isinstance(chosen, Mapping):
         raise ValueError(f"Unsupported config type of {type(chosen)}.")
     return chosen
+
+
+def to_stored(hparams: Any) -> tuple[dict[str, Any], str | None]:
+    """Hyperparameters as a checkpoint keeps them: plain containers, and the name of the kind that they were.
+
+    OmegaConf's objects would be read with ``weights_only=False`` only; their contents are read always.
+    """
+    omegaconf = sys.modules.get("omegaconf")
+    if omegaconf is not None and isinstance(hparams, omegaconf.DictConfig):
+        return omegaconf.OmegaConf.to_container(hparams), "DictConfig"
+    return dict(hparams), None
+
+
+def from_stored(kept: Mapping[str, Any], kind: Any) -> Any:
+    """What :func:`to_stored` took apart; `kind` is a class in checkpoints of Lightning's."""
+    if kind == "DictConfig":
+        from omegaconf import OmegaConf
+
+        return OmegaConf.create(dict(kept))
+    return kind(kept) if isinstance(kind, type) else AttributeDict(kept)
 
 
 def clean_namespace(hparams: MutableMapping) -> None:

@@ -61,7 +61,7 @@ class LightningModule(
     ]
 
     # While TorchScript compiles a module it reads every property, `trainer` too.
-    _is_being_scripted = False
+    _jit_is_scripting = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -165,7 +165,7 @@ class LightningModule(
         """
         if self._fabric is not None:
             return _FabricTrainer(self._fabric)
-        if self._trainer is None and not self._is_being_scripted:
+        if self._trainer is None and not self._jit_is_scripting:
             raise RuntimeError(f"{type(self).__qualname__} is not attached to a `Trainer`.")
         return self._trainer
 

@@ -53,8 +53,9 @@ class ExportMethods:
             ValueError: no such method, or nothing to trace with.
         """
         rank_zero_deprecation(
-            "`LightningModule.to_torchscript` has been deprecated: PyTorch has deprecated TorchScript. Use"
-            " `torch.export.export()` for model exporting instead. See https://pytorch.org/docs/stable/export.html."
+            "`LightningModule.to_torchscript` has been deprecated in v2.7 and will be removed in v2.8 of Lightning,"
+            " because PyTorch has deprecated TorchScript. Use `torch.export.export()` for model exporting instead. See"
+            " https://pytorch.org/docs/stable/export.html."
         )
         if method not in ("script", "trace"):
             raise ValueError(f"The 'method' parameter only supports 'script' or 'trace', but value given was: {method}")
@@ -90,7 +91,7 @@ class ExportMethods:
             ModuleNotFoundError: the ``onnx`` package is missing, or ``onnxscript`` where torch needs it.
             ValueError: there is no input to export with.
         """
-        _need(self, "to_onnx", "onnx")
+        _need(self, "to_onnx()", "onnx")
         if kwargs.get("dynamo", False):
             _need(self, "to_onnx(dynamo=True)", "onnxscript")
         example = self._example(
@@ -131,7 +132,7 @@ class ExportMethods:
             MisconfigurationException: there is no CUDA device.
             ValueError: there is no input to compile with, or `output_format` does not go with `ir`.
         """
-        _need(self, "to_tensorrt", "torch_tensorrt")
+        _need(self, "to_tensorrt", "torch_tensorrt", " It comes with https://pytorch.org/TensorRT/.")
         before, target = self.device, torch.device(default_device)
         if before.type != "cuda" and (target.type != "cuda" or not torch.cuda.is_available()):
             raise MisconfigurationException(
@@ -198,11 +199,11 @@ def being_scripted() -> Iterator[None]:
     """Torch looks at every attribute of a module here: those that need a Trainer do without."""
     from torchlift.module import LightningModule
 
-    LightningModule._is_being_scripted = True
+    LightningModule._jit_is_scripting = True
     try:
         yield
     finally:
-        LightningModule._is_being_scripted = False
+        LightningModule._jit_is_scripting = False
 
 
 def _save_script(exported: Any, path: str | Path) -> None:
@@ -213,6 +214,6 @@ def _save_script(exported: Any, path: str | Path) -> None:
         torch.jit.save(exported, file)
 
 
-def _need(module: object, what: str, package: str) -> None:
+def _need(module: object, what: str, package: str, more: str = "") -> None:
     if importlib.util.find_spec(package) is None:
-        raise ModuleNotFoundError(f"`{type(module).__name__}.{what}` requires `{package}` to be installed.")
+        raise ModuleNotFoundError(f"`{type(module).__name__}.{what}` requires `{package}` to be installed.{more}")

@@ -19,7 +19,7 @@ def is_overridden(method_name: str, instance: Any = None, parent: type | None = 
     """
     from torchlift.callback import Callback
     from torchlift.datamodule import LightningDataModule
-    from torchlift.hooks import is_overridden as overrides
+    from torchlift.hooks import is_implemented
     from torchlift.module import LightningModule
 
     if instance is None:
@@ -29,4 +29,4 @@ def is_overridden(method_name: str, instance: Any = None, parent: type | None = 
         parent = next((base for base in bases if isinstance(instance, base)), None)
     if parent is None:
         raise ValueError("Expected a parent")
-    return overrides(method_name, instance, parent)
+    return is_implemented(method_name, instance, parent)
