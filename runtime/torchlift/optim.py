@@ -17,7 +17,6 @@ from torchlift.utilities.types import LRSchedulerConfig
 
 if TYPE_CHECKING:
     from torchlift.module import LightningModule
-    from torchlift.trainer import Trainer
 
 UNKNOWN = """Unknown configuration for model optimizers. Output from `model.configure_optimizers()` should be one of:
  * `Optimizer`
@@ -115,18 +114,18 @@ class NoOptimizer(Optimizer):
         return "No Optimizer"
 
 
-def configure(trainer: "Trainer", module: "LightningModule") -> tuple[list[Optimizer], list[LRSchedulerConfig]]:
+def configure(module: "LightningModule") -> tuple[list[Optimizer], list[LRSchedulerConfig]]:
     """Call ``configure_optimizers`` and bring its answer into one form.
 
     Raises:
         MisconfigurationException: the answer is none of the documented forms, or a scheduler cannot be used.
         RuntimeError: several optimizers with automatic optimization.
     """
-    answer = call_module(trainer, "configure_optimizers")
+    answer = call_module(module.trainer, "configure_optimizers")
     if answer is None:
         rank_zero_warn("`LightningModule.configure_optimizers` returned `None`, this fit will run with no optimizer")
         answer = NoOptimizer()
-    optimizers, schedulers, monitor = _parse(answer)
+    optimizers, schedulers, monitor = parse(answer)
     automatic = module.automatic_optimization
     if automatic and len(optimizers) > 1:
         raise RuntimeError(
@@ -134,7 +133,7 @@ def configure(trainer: "Trainer", module: "LightningModule") -> tuple[list[Optim
             " `self.automatic_optimization = False`, then access your optimizers in `training_step` with"
             " `opt1, opt2, ... = self.optimizers()`."
         )
-    configs = [_automatic(s, monitor) if automatic else _manual(s) for s in schedulers]
+    configs = automatic_configs(schedulers, monitor) if automatic else manual_configs(schedulers)
     for config in configs:
         _check(config, optimizers, module)
     return optimizers, configs
@@ -144,7 +143,7 @@ def _is_optimizer(value: object) -> bool:
     return all(hasattr(value, name) for name in ("param_groups", "defaults", "state", "state_dict", "load_state_dict"))
 
 
-def _parse(answer: Any) -> tuple[list[Optimizer], list[Any], str | None]:
+def parse(answer: Any) -> tuple[list[Optimizer], list[Any], str | None]:
     """Optimizers, schedulers (bare or as dictionaries) and the monitor that a single dictionary names."""
     if _is_optimizer(answer):
         return [answer], [], None
@@ -175,8 +174,17 @@ def _check_keys(answer: dict[str, Any]) -> None:
         rank_zero_warn(f"Found unsupported keys in the optimizer configuration: {extra}", category=RuntimeWarning)
 
 
+def automatic_configs(schedulers: list[Any], monitor: str | None) -> list[LRSchedulerConfig]:
+    """Schedulers that the loop steps."""
+    return [_automatic(scheduler, monitor) for scheduler in schedulers]
+
+
+def manual_configs(schedulers: list[Any]) -> list[LRSchedulerConfig]:
+    """Schedulers that the user steps."""
+    return [_manual(scheduler) for scheduler in schedulers]
+
+
 def _automatic(scheduler: Any, monitor: str | None) -> LRSchedulerConfig:
-    """A scheduler that the loop steps."""
     if not isinstance(scheduler, dict):
         if not isinstance(scheduler, ReduceLROnPlateau):
             return LRSchedulerConfig(scheduler)
@@ -217,7 +225,6 @@ def _automatic(scheduler: Any, monitor: str | None) -> LRSchedulerConfig:
 
 
 def _manual(scheduler: Any) -> LRSchedulerConfig:
-    """A scheduler that the user steps."""
     if not isinstance(scheduler, dict):
         return LRSchedulerConfig(scheduler)
     ignored = [key for key in scheduler if key in ("reduce_on_plateau", "monitor", "strict")]

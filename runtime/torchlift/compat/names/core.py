@@ -3,6 +3,11 @@
 from torchlift.compat.names.reasons import PRIVATE
 
 HERE = {
+    "lightning.pytorch.core.optimizer": {
+        "torchlift.optim": "_configure_optimizers=parse _configure_schedulers_automatic_opt=automatic_configs"
+        " _configure_schedulers_manual_opt=manual_configs _init_optimizers_and_lr_schedulers=configure"
+        " _MockOptimizer=NoOptimizer"
+    },
     "lightning.pytorch.core": {
         "torchlift.datamodule": "LightningDataModule",
         "torchlift.module": "LightningModule",
@@ -12,12 +17,13 @@ HERE = {
 }
 
 NOT_HERE = {
+    "lightning.pytorch.core.optimizer": {
+        "torchlift.optim": "_configure_optimizers=parse _configure_schedulers_automatic_opt=automatic_configs"
+        " _configure_schedulers_manual_opt=manual_configs _init_optimizers_and_lr_schedulers=configure"
+        " _MockOptimizer=NoOptimizer"
+    },
     "lightning.pytorch.core.datamodule": {PRIVATE: "_DataModuleFromDatasets"},
     "lightning.pytorch.core.module": {PRIVATE: "_TrainerFabricShim"},
-    "lightning.pytorch.core.optimizer": {
-        PRIVATE: "_configure_optimizers _configure_schedulers_automatic_opt _configure_schedulers_manual_opt"
-        " _init_optimizers_and_lr_schedulers _MockOptimizer"
-    },
     "lightning.pytorch.core.saving": {
         PRIVATE: "_load_from_checkpoint _load_state _default_map_location"
         " load_hparams_from_tags_csv load_hparams_from_yaml save_hparams_to_tags_csv save_hparams_to_yaml"
