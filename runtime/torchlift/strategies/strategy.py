@@ -159,7 +159,7 @@ class Strategy(Moments, ABC):
     def setup_optimizers(self, trainer: "Trainer") -> None:
         """Ask the module for its optimizers and schedulers."""
         assert self.lightning_module is not None
-        self.optimizers, self.lr_scheduler_configs = configure(trainer, self.lightning_module)
+        self.optimizers, self.lr_scheduler_configs = configure(self.lightning_module)
 
     def setup_precision_plugin(self) -> None:
         """Show the precision what is trained."""
