@@ -4,8 +4,10 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torchlift import position
 from torchlift.hooks import call_callbacks, call_module
 from torchlift.hparams import to_stored
+from torchlift.resume import Resuming
 from torchlift.states import TrainerFn
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
@@ -30,16 +32,19 @@ def dump(trainer: "Trainer", weights_only: bool = False) -> dict[str, Any]:
         "epoch": trainer.current_epoch,
         "global_step": trainer.global_step,
         "pytorch-lightning_version": LIGHTNING_VERSION,
-        "state_dict": module.state_dict(),
+        "state_dict": trainer.strategy.lightning_module_state_dict(),
         "loops": _loops(trainer),
     }
     if not weights_only:
         states = {callback.state_key: callback.state_dict() for callback in trainer.callbacks}
         contents["callbacks"] = {key: state for key, state in states.items() if state}
-        contents["optimizer_states"] = [optimizer.state_dict() for optimizer in trainer.optimizers]
+        contents["optimizer_states"] = [trainer.strategy.optimizer_state(one) for one in trainer.optimizers]
         contents["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
         if scaling := precision.state_dict():
             contents[type(precision).__qualname__] = scaling
+        precision.on_save_checkpoint(contents)
+        if where := position.dump(trainer):
+            contents[position.KEY] = where
     for holder in (module, datamodule):
         if holder is not None and holder.hparams:
             if hasattr(holder, "_hparams_name"):
@@ -90,7 +95,7 @@ def restore_modules_and_callbacks(trainer: "Trainer", contents: dict[str, Any]) 
         return
     module, datamodule = trainer.lightning_module, trainer.datamodule
     call_module(trainer, "on_load_checkpoint", contents)
-    module.load_state_dict(contents["state_dict"], strict=module.strict_loading)
+    trainer.strategy.load_model_state_dict(contents, strict=module.strict_loading)
     if datamodule is not None and type(datamodule).__qualname__ in contents:
         datamodule.load_state_dict(contents[type(datamodule).__qualname__])
     states = contents.get("callbacks")
@@ -118,6 +123,14 @@ def _place_in_training(trainer: "Trainer", contents: dict[str, Any]) -> tuple[in
     return contents["epoch"], epoch_loop.get("_batches_that_stepped", contents["global_step"])
 
 
+def _resuming(run: "Run", contents: dict[str, Any]) -> Resuming:
+    from torchlift.exact_resume import ExactResuming
+
+    if position.KEY in contents:
+        return ExactResuming(run, contents[position.KEY])
+    return Resuming(run.fit)
+
+
 def restore_training_state(run: "Run", contents: dict[str, Any]) -> None:
     """The gradient scaler, how far the loops had come, the optimizers and the schedulers.
 
@@ -125,19 +138,18 @@ def restore_training_state(run: "Run", contents: dict[str, Any]) -> None:
         KeyError: the checkpoint holds weights only.
         MisconfigurationException: it is further than ``max_epochs``.
     """
-    from torchlift import resume
-
     trainer, precision, fn = run.trainer, run.precision, run.trainer.state.fn
     run.logged.restored_at = None if fn == TrainerFn.FITTING else _place_in_training(trainer, contents)
     if not contents:
         return
+    precision.on_load_checkpoint(contents)
     if type(precision).__qualname__ in contents:
         precision.load_state_dict(contents[type(precision).__qualname__])
     loops = contents.get("loops")
     if loops is not None:
         if fn == TrainerFn.FITTING:
             run.fit.load_state_dict(loops["fit_loop"])
-            resume.after_loading(run)
+            run.fit.resuming = _resuming(run, contents)
         elif fn == TrainerFn.PREDICTING:
             trainer.predict_loop.load_state_dict(loops["predict_loop"], "")
         else:
@@ -151,14 +163,15 @@ def restore_training_state(run: "Run", contents: dict[str, Any]) -> None:
             f"You restored a checkpoint with current_epoch={trainer.current_epoch}, but you have set"
             f" Trainer(max_epochs={trainer.max_epochs})."
         )
+    ours = trainer.strategy.lightning_restore_optimizer
     for key, what in (("optimizer_states", "optimizer"), ("lr_schedulers", "learning rate scheduler")):
-        if key not in contents:
+        if key not in contents and (ours or key == "lr_schedulers"):
             raise KeyError(
                 f"Trying to restore {what} state but checkpoint contains only the model. This is probably due to"
                 " `ModelCheckpoint.save_weights_only` being set to `True`."
             )
-    for optimizer, state in zip(trainer.optimizers, contents["optimizer_states"]):
-        optimizer.load_state_dict(state)
+    if ours:
+        trainer.strategy.load_optimizer_state_dict(contents)
     for config, state in zip(trainer.lr_scheduler_configs, contents["lr_schedulers"]):
         config.scheduler.load_state_dict(state)
     rank_zero_info(f"Restored all states from the checkpoint at {trainer.ckpt_path}")

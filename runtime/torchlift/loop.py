@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from torchlift import resume
 from torchlift.data import set_epoch
 from torchlift.evaluation import count_as_done, evaluate, is_validation_epoch, setup_evaluation
 from torchlift.hooks import HookTable, call_both, call_callbacks, call_module
 from torchlift.profiling import action_of, timed
 from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
+from torchlift.replay import remember_first_batch, remember_validation, start_batches
 from torchlift.rows import send_epoch, send_step
 from torchlift.run import Run, batch_step, own_method
 from torchlift.schedulers import Schedulers
@@ -31,10 +31,15 @@ def fit(run: Run) -> None:
     """Train: epochs until done."""
     with torch.autograd.set_detect_anomaly(run.trainer._detect_anomaly):
         setup_training(run)
+        if resuming := run.fit.resuming:
+            resuming.restore(run)
+            if resuming.is_at_epoch_end():
+                finish_epoch(run)
         if done(run) or run.trainer.limit_train_batches == 0:
             return
         torch.set_grad_enabled(True)
-        resume.begin(run)
+        if resuming:
+            resuming.begin(run)
         start(run)
         while not done(run):
             start_epoch(run)
@@ -106,7 +111,7 @@ def done(run: Run) -> bool:
     if state.max_batches == 0:
         rank_zero_info("`Trainer.fit` stopped: No training batches.")
         return True
-    if _is_out_of_steps(run):
+    if _is_out_of_steps(run) and not (state.resuming and state.resuming.has_to_go_on()):
         rank_zero_info(f"`Trainer.fit` stopped: `max_steps={state.max_steps!r}` reached.")
         return True
     assert state.max_epochs is not None
@@ -120,13 +125,15 @@ def done(run: Run) -> bool:
 
 def start_epoch(run: Run) -> None:
     """``on_train_epoch_start``, unless the epoch is resumed in its middle."""
-    state = run.fit
+    state, resuming = run.fit, run.fit.resuming
+    if resuming:
+        resuming.restore_random(run)
     setup_training(run)  # again, when loaders are reloaded every so many epochs
     assert state.combined is not None
     set_epoch(state.combined, state.epoch_progress.processed)
     run.refresh_hooks()
-    if not resume.is_inside_epoch(run):
-        if not resume.is_at_epoch_start(run):
+    if not (resuming and resuming.is_inside_epoch()):
+        if not (resuming and resuming.is_at_epoch_start()):
             state.epoch_progress.ready += 1
         state.epoch_progress.phase = READY
         if run.hooks.on_train_epoch_start:
@@ -150,11 +157,15 @@ def train_epoch(run: Run) -> None:
     assert batches is not None and step is not None
     if state._skip_backward and run.automatic:
         step = forward_step
-    resume.begin_epoch(run)
-    if state.epoch_progress.completed > 0 and state.resuming is None:
-        # The first epoch's iterator was made with the loaders, before `on_train_start`.
-        batches.start()
-    batches.fetched += progress.ready
+    if state.resuming:
+        state.resuming.begin_epoch(run)
+        state.resuming.start_batches(run)
+    else:
+        state.start_epoch_counters()
+        if state.epoch_progress.completed > 0:
+            # The first epoch's iterator was made with the loaders, before `on_train_start`.
+            start_batches(state)
+        remember_first_batch(state)
     schedulers, validates = Schedulers(run), is_validation_epoch(run)
     take = timed(trainer, "[_TrainingEpochLoop].train_dataloader_next", batches.choose_take())
     has_schedulers = bool(schedulers)
@@ -203,7 +214,7 @@ def train_epoch(run: Run) -> None:
             for logger in trainer.loggers:
                 logger.save()
         if state.resuming:
-            resume.iteration_done(run)
+            state.resuming.iteration_done()
         if trainer.received_sigterm and not (state.on_last_batch or _is_out_of_steps(run)):
             raise SIGTERMException
 
@@ -211,9 +222,9 @@ def train_epoch(run: Run) -> None:
 def _skips_training(run: Run, validation_is_due: bool) -> bool:
     """Whether a resumed run turns to validation before it trains."""
     assert run.fit.resuming is not None
-    if resume.skips_training(run, validation_is_due):
+    if run.fit.resuming.skips_training(run, validation_is_due):
         return True
-    if validation_is_due and run.fit.resuming.restarts_batches:
+    if validation_is_due and run.fit.resuming.counts_validation:
         count_as_done(run, run.fit.val_loop)  # it is not run again
     return False
 
@@ -225,23 +236,28 @@ def end_epoch(run: Run) -> None:
     state.epoch_progress.phase = PROCESSED
     if run.hooks.on_train_epoch_end:
         run.hooks.on_train_epoch_end()
+    finish_epoch(run)
+    state.resuming = None  # from here on the run is like any other
+    if trainer.received_sigterm:
+        raise SIGTERMException
+
+
+def finish_epoch(run: Run) -> None:
+    """What comes after ``on_train_epoch_end``, where checkpoints are written: a resumed run begins with it."""
+    state, logged = run.fit, run.logged
     logged.epoch_ended()
-    if state.on_last_batch and not (state.resuming and state.resuming.restarts):
+    if state.on_last_batch and (state.resuming is None or state.resuming.steps_schedulers):
         Schedulers(run).after_epoch()
     send_epoch(run)
     logged.reset_results()
     state.epoch_progress.phase = COMPLETED
-    resume.epoch_done(run)
-    if trainer.received_sigterm:
-        raise SIGTERMException
 
 
 def _epoch_is_over(run: Run) -> bool:
     trainer, state = run.trainer, run.fit
     if state.on_last_batch or _is_out_of_steps(run):
         # A checkpoint from the last batch may still have its validation to come.
-        resumes = state.resuming is not None and state.resuming.restarts_batches
-        if not resumes or state.val_loop.has_run:
+        if not (state.resuming and state.resuming.has_unfinished_turn(state)):
             return True
     if not trainer.should_stop:
         return False
@@ -283,6 +299,7 @@ def _validate(run: Run) -> None:
     if run.fit.resuming and run.fit.resuming.skip_next_validation:
         return
     trainer._enter(RunningStage.VALIDATING)
+    remember_validation(run.fit.val_loop)
     if not run.fit.accumulates(trainer.accumulate_grad_batches):
         call_module(trainer, "on_validation_model_zero_grad")
     evaluate(run, run.fit.val_loop)

@@ -9,6 +9,7 @@ from typing import Any
 from torchlift.data import Batches, Source
 from torchlift.progress import Progress, Tally
 from torchlift.results import Results
+from torchlift.replay import is_stateful
 from torchlift.resume import Resuming
 from torchlift.states import RunningStage
 from torchlift.utilities.combined_loader import CombinedLoader
@@ -30,6 +31,8 @@ class EvalState:
     batches_logged: dict[int, int] = field(default_factory=dict)  # of each loader, the step of its step metrics
     last_reload_epoch: float = float("-inf")
     has_run: bool = False
+    random_states: dict[str, Any] = field(default_factory=dict)  # as they were when the pass began
+    batches_logged_before: dict[int, int] = field(default_factory=dict)  # the same of `batches_logged`
 
     @property
     def name(self) -> str:
@@ -94,6 +97,8 @@ class FitState:
     last_reload_epoch: float = float("-inf")
     _batches_that_stepped: int = 0
     resuming: Resuming | None = None  # from a checkpoint, until the first epoch after it is over
+    random_states: dict[str, Any] = field(default_factory=dict)  # as they were when the epoch's iterators were made
+    loader_states: list[dict[str, Any]] = field(default_factory=list)  # from a checkpoint, for loaders that keep some
     _skip_backward: bool = False  # the epoch only passes the data through, see ``step.forward_step``
 
     @property
@@ -140,8 +145,10 @@ class FitState:
     def state_dict(self) -> dict[str, Any]:
         """In the form in which Lightning's checkpoints have it under ``loops.fit_loop``."""
         zero_grads = self.zero_grads.state_dict("ready", "completed", "started")
+        loaders = self.combined.flattened if self.combined is not None else []
+        states = [one.state_dict() for one in loaders if is_stateful(one)]
         return {
-            "state_dict": {},
+            "state_dict": {"combined_loader": states} if states else {},
             "epoch_loop.state_dict": {"_batches_that_stepped": self._batches_that_stepped},
             "epoch_loop.batch_progress": self.batch_progress.state_dict(),
             "epoch_loop.scheduler_progress": self.scheduler_progress.state_dict("ready", "completed"),
@@ -158,6 +165,7 @@ class FitState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict`, or Lightning, wrote."""
         inner = "epoch_loop."
+        self.loader_states = state.get("state_dict", {}).get("combined_loader", [])
         self._batches_that_stepped = state.get(f"{inner}state_dict", {}).get("_batches_that_stepped", 0)
         self.epoch_progress.load_state_dict(state["epoch_progress"])
         self.batch_progress.load_state_dict(state[f"{inner}batch_progress"])

@@ -4,6 +4,7 @@ import time
 
 from torchlift.data import Batches, has_length, limits, load
 from torchlift.profiling import timed
+from torchlift.replay import load_states_of_loaders, start_batches
 from torchlift.run import Run, overrides
 from torchlift.states import RunningStage
 from torchlift.utilities.exceptions import MisconfigurationException, PossibleUserWarning
@@ -24,7 +25,9 @@ def setup_training(run: Run) -> None:
     trainer.strategy.barrier("train_dataloader()")
     combined.limits = limits(trainer, combined, RunningStage.TRAINING)
     state.batches = Batches(combined)
-    state.batches.start()
+    load_states_of_loaders(state)
+    if state.resuming is None or not state.resuming.makes_iterators:
+        start_batches(state)
     total = combined.total()
     state.max_batches = float("inf") if total is None else total
     if state.max_batches == 0:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import StepLR
 
-from torchlift import checkpoint_io
+from torchlift import checkpoint_io, position
 
 MOMENTS = (
     "on_train_epoch_start",
@@ -46,6 +46,14 @@ def contents(path: str | Path) -> dict[str, Any]:
     return torch.load(path, weights_only=True)
 
 
+def as_of_lightning(path: str | Path) -> dict[str, Any]:
+    """Take out of a file what only this runtime writes; what is left, which real lightning could have written."""
+    saved = contents(path)
+    saved.pop(position.KEY, None)
+    torch.save(saved, path)
+    return saved
+
+
 def make(lab: Any, L: Any) -> Any:
     """A module with hyperparameters; the same class on both runtimes but for its base."""
 
@@ -68,13 +76,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", OPTIONS)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_contents_and_resumption(differential: Any, lab: Any, moment: str, case: str) -> None:
-    """A run that saves at some hook, and a run that goes on from there, do the same on both runtimes."""
+    """A run that saves, and one that goes on from a file of Lightning's, do the same on both runtimes."""
 
     def experiment(L: Any, observed: Any) -> Any:
         options = {**lab.QUIET, **OPTIONS[case]}
         first = L.Trainer(**options, callbacks=[saver(L, moment, 5)])
         first.fit(make(lab, L)(), lab.loader(), lab.loader(10, shuffle=False))
-        saved = contents("moment.ckpt")
+        saved = as_of_lightning("moment.ckpt")
         module = lab.recording(make(lab, L), observed)()
         trainer = L.Trainer(**options, callbacks=[lab.recording_callback(L, observed, metrics=True)])
         torch.manual_seed(5)
@@ -95,6 +103,7 @@ def test_resuming_after_the_last_batch_of_an_epoch(differential: Any, lab: Any, 
         steps = epoch * -(-batches // options.get("accumulate_grad_batches", 1))
         first = L.Trainer(**options, callbacks=[saver(L, "on_train_batch_end", steps)])
         first.fit(make(lab, L)(), lab.loader(), lab.loader(10, shuffle=False))
+        as_of_lightning("moment.ckpt")
         module = lab.recording(make(lab, L), observed)()
         trainer = L.Trainer(**options, callbacks=[lab.recording_callback(L, observed, metrics=True)])
         torch.manual_seed(5)
@@ -118,7 +127,8 @@ def without_optional(saved: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_each_runtime_loads_the_others(lab: Any, tmp_path: Path) -> None:
-    """Weights, optimizer, scheduler and counters go over in both directions, to the same end."""
+    """Weights, optimizer, scheduler and counters go over in both directions, to the same end; what only this runtime
+    writes is passed over by Lightning."""
     ends = {}
     for writer, W in lab.RUNTIMES.items():
         path = tmp_path / f"{writer}.ckpt"
@@ -126,7 +136,11 @@ def test_each_runtime_loads_the_others(lab: Any, tmp_path: Path) -> None:
         first = W.Trainer(**lab.QUIET, max_epochs=2)
         first.fit(make(lab, W)(), lab.loader())
         first.save_checkpoint(path)
-        for reader, R in lab.RUNTIMES.items():
+        assert (position.KEY in contents(path)) == (writer == "torchlift")
+        for reader in ("lightning", "torchlift"):
+            if reader == "torchlift":
+                as_of_lightning(path)
+            R = lab.RUNTIMES[reader]
             torch.manual_seed(2)
             module, trainer = make(lab, R)(), R.Trainer(**lab.QUIET, max_epochs=4)
             trainer.fit(module, lab.loader(), ckpt_path=str(path))
@@ -179,11 +193,12 @@ def test_data_module_state_and_hooks(differential: Any, lab: Any) -> None:
         trainer = L.Trainer(**lab.QUIET, max_epochs=1)
         trainer.fit(cls(), datamodule=Data(size=4))
         trainer.save_checkpoint("data.ckpt")
+        saved = as_of_lightning("data.ckpt")
         module, data = cls.load_from_checkpoint("data.ckpt"), Data.load_from_checkpoint("data.ckpt", size=6)
         trainer = L.Trainer(**lab.QUIET, max_epochs=2)
         trainer.fit(module, datamodule=data, ckpt_path="data.ckpt")
-        saved = contents("data.ckpt")
-        own = {key: saved[key] for key in saved if key not in ("state_dict", "optimizer_states", "loops")}
+        left_out = ("state_dict", "optimizer_states", "loops")
+        own = {key: saved[key] for key in saved if key not in left_out}
         return module, trainer, [own, data.seen, dict(data.hparams)]
 
     own, seen, hparams = differential.same(experiment).result

@@ -1,0 +1,167 @@
+"""Going on from a checkpoint of our own: as if the run had never been interrupted, to the bit.
+
+Nothing runs twice and nothing is left out: a turn of the loop that was under way is finished, the batches that follow
+are those that would have followed, and the random generators stand where they stood.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from torchlift.evaluation import setup_evaluation
+from torchlift.logged_state import restore_logged, restore_metrics
+from torchlift.position import (
+    AFTER_BATCH,
+    BATCH,
+    BATCH_END,
+    EPOCH_END,
+    EPOCH_START,
+    INSIDE_EPOCH,
+    VALIDATION,
+    VALIDATION_END,
+)
+from torchlift.progress import COMPLETED, STARTED
+from torchlift.replay import go_past, is_stateful, remember_first_batch, start_batches
+from torchlift.resume import Resuming
+from torchlift.rows import send_step
+from torchlift.run import own_method
+from torchlift.utilities import random_states
+from torchlift.utilities.rank_zero import rank_zero_info
+from torchlift.utilities.seed import isolate_rng
+
+if TYPE_CHECKING:
+    from torchlift.run import Run
+
+
+class ExactResuming(Resuming):
+    """A run restored from its exact position, until its first epoch is over.
+
+    Args:
+        position: what ``position.dump`` gave.
+    """
+
+    makes_iterators = True
+    steps_schedulers = True
+    counts_validation = False
+
+    def __init__(self, run: "Run", position: dict[str, Any]) -> None:
+        super().__init__(run.fit)
+        self.position = position
+        self.moment: str = position["moment"]
+        self.restarts = self.moment in (*INSIDE_EPOCH, EPOCH_START)
+        self.val_progress = run.fit.val_loop.batch_progress.state_dict()
+
+    def restore(self, run: "Run") -> None:
+        fit, val, position = run.fit, run.fit.val_loop, self.position
+        run.own_scheduler_step = own_method(run, "lr_scheduler_step")
+        if "logged" in position:
+            restore_logged(run.logged, fit.results, position["logged"], run.module)
+            restore_metrics(run.module, position["metrics"])
+        fit.last_reload_epoch, last_of_val = position["last_reload_epochs"]
+        if position["val_batches_logged"]:
+            setup_evaluation(run, val)
+            val.batches_logged = dict(position["val_batches_logged"])
+        val.last_reload_epoch = last_of_val
+        val.batch_progress.load_state_dict(self.val_progress)  # the sanity check began to count anew
+        if self.moment == AFTER_BATCH:
+            fit.epoch_progress.phase = STARTED
+
+    def begin(self, run: "Run") -> None:
+        """All that was half done is finished in its turn."""
+
+    def is_at_epoch_end(self) -> bool:
+        return self.moment == EPOCH_END
+
+    def has_to_go_on(self) -> bool:
+        return self.first_iteration and self.moment in (BATCH_END, VALIDATION, VALIDATION_END)
+
+    def has_unfinished_turn(self, state: Any) -> bool:
+        return self.has_to_go_on()
+
+    def is_inside_epoch(self) -> bool:
+        return self.moment in INSIDE_EPOCH
+
+    def is_at_epoch_start(self) -> bool:
+        return self.moment == EPOCH_START
+
+    def restore_random(self, run: "Run") -> None:
+        assert run.fit.combined is not None
+        self._set_random(run, self.position["random"])
+        self.makes_iterators = False  # loaders that are made again now are made as they would have been
+
+    def begin_epoch(self, run: "Run") -> None:
+        state = run.fit
+        if not self.is_inside_epoch():
+            state.start_epoch_counters()
+            return
+        if self.moment == BATCH:
+            state.batch_progress.reset_on_restart()
+            state.batch_progress.is_last_batch = False
+        run.logged.first_batch = False if state.batch_progress.ready else None
+        for name, parameter in run.module.named_parameters():
+            if (gradient := self.position.get("gradients", {}).get(name)) is not None:
+                parameter.grad = gradient.to(parameter.device)
+
+    def start_batches(self, run: "Run") -> None:
+        """The epoch's iterators as they were, or, at the start of an epoch, as they would have been made."""
+        state, saved = run.fit, self.position.get("epoch_random")
+        assert state.combined is not None and state.batches is not None
+        loaders = state.combined.flattened
+        if state.epoch_progress.completed:
+            _start_persistent_workers(loaders)
+        if not saved:
+            start_batches(state)
+            remember_first_batch(state)
+            return
+        behind, done = saved.get("behind", 0), state.batch_progress.ready
+        now = random_states.collect(loaders)
+        self._set_random(run, saved["iterators"])
+        start_batches(state)
+        if "first_batch" in saved:
+            self._set_random(run, saved["first_batch"])
+        remember_first_batch(state)
+        if all(map(is_stateful, loaders)):
+            state.batches.fetched = done
+        else:
+            go_past(state.batches, done - behind)
+            state.batches.fetched += behind
+            state.random_states["behind"] = behind
+        if state.batches.length is not None:
+            state.batches.done = state.batches.fetched >= state.batches.length
+        random_states.restore(now, loaders)
+        if done:
+            epoch = state.epoch_progress.processed
+            rank_zero_info(f"Going on within epoch {epoch}, behind {done} batches.")
+
+    def skips_training(self, run: "Run", validation_is_due: bool) -> bool:
+        state, logged = run.fit, run.logged
+        if not self.first_iteration or self.moment in (BATCH, AFTER_BATCH):
+            return False
+        if self.moment == BATCH_END:
+            logged.batch_ended()
+            state.batch_progress.phase = COMPLETED
+            if run.trainer._loggers:
+                send_step(run)
+        elif self.moment == VALIDATION:
+            progress = state.val_loop.batch_progress
+            progress.ready, progress.phase = 0, COMPLETED
+            run.trainer._last_val_time = float("-inf")  # due, if it is the clock that decides
+            self._set_random(run, self.position["validation_random"])
+        elif self.moment == VALIDATION_END:
+            self.skip_next_validation = True
+        else:
+            return False
+        return True
+
+    def _set_random(self, run: "Run", plain: dict[str, Any]) -> None:
+        assert run.fit.combined is not None
+        random_states.restore(random_states.from_plain(plain), run.fit.combined.flattened)
+
+
+def _start_persistent_workers(loaders: list[Any]) -> None:
+    """Workers that live on are seeded by a draw when they start: here it is one that does not count."""
+    with isolate_rng():
+        for loader in loaders:
+            if getattr(loader, "persistent_workers", False) and loader._iterator is None:
+                states = [(one, one.get_state()) for one in random_states.generators_of([loader])]
+                iter(loader)
+                for generator, state in states:
+                    generator.set_state(state)

@@ -1,0 +1,115 @@
+"""Coming back to the place inside an epoch where a checkpoint was written, with the same batches ahead.
+
+A loader's order follows from the random states at the moment its iterator is made; these are remembered and saved. In
+a resumed run they are put back, the iterator is made again, and the batches that were trained on are gone past: over
+their indices, without loading them, where the loader draws nothing else on the way.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from torchlift.utilities.random_states import collect
+from torchlift.utilities.rank_zero import rank_zero_info
+
+if TYPE_CHECKING:
+    from torchlift.data import Batches
+    from torchlift.loop_state import EvalState, FitState
+
+SECONDS_BETWEEN_NEWS = 30
+
+
+def start_batches(state: "FitState") -> None:
+    """Make the iterators of an epoch, and remember the random states that the order of batches follows from."""
+    assert state.combined is not None and state.batches is not None
+    state.random_states = {"iterators": collect(state.combined.flattened, include_cuda=False)}
+    state.batches.start()
+
+
+def remember_first_batch(state: "FitState") -> None:
+    """The epoch's first batch is about to be taken: a sampler in this process draws the order only now."""
+    assert state.combined is not None
+    state.random_states["first_batch"] = collect(state.combined.flattened, include_cuda=False)
+
+
+def remember_validation(val: "EvalState") -> None:
+    """Validation begins: a checkpoint from inside of it is resumed with the whole of it."""
+    val.random_states = collect(())
+    val.batches_logged_before = dict(val.batches_logged)
+
+
+def is_stateful(loader: Any) -> bool:
+    """Whether a loader says itself where it stands."""
+    return callable(getattr(loader, "state_dict", None)) and callable(getattr(loader, "load_state_dict", None))
+
+
+def load_states_of_loaders(state: "FitState") -> None:
+    """Hand such loaders their states from the checkpoint, if it was written inside an epoch.
+
+    Raises:
+        RuntimeError: the checkpoint has states of another number of loaders.
+    """
+    states, state.loader_states = state.loader_states, []
+    if not states or state.combined is None or state.resuming is None or not state.resuming.restarts:
+        return
+    loaders = [loader for loader in state.combined.flattened if is_stateful(loader)]
+    if len(loaders) != len(states):
+        raise RuntimeError(
+            f"The CombinedLoader has {len(loaders)} stateful loaders, but found {len(states)} states in the checkpoint."
+            " Please make sure you define the same dataloaders that were used when saving the checkpoint."
+        )
+    for loader, kept in zip(loaders, states):
+        loader.load_state_dict(kept)
+
+
+def go_past(batches: "Batches", number: int) -> None:
+    """Leave out the first batches, right after ``batches.start()``.
+
+    The indices of one plain loader that works in this process are drawn and nothing is loaded. Anything else has to
+    load the batches: workers have random generators of their own, and only an iterable knows what comes next. Where
+    this leaves the generators of this process is not said; the caller sets them.
+    """
+    sized = batches.length is not None
+    advance = _over_indices(batches._iterator) or _loading(batches._iterator, number)
+    with contextlib.suppress(StopIteration):  # another loader than the one the checkpoint was written with
+        for _ in range(number if sized else number - 1):  # without a length one is fetched ahead already
+            advance()
+    batches.fetched = number
+    if batches.length is not None:
+        batches.done = number >= batches.length
+    elif number:
+        batches._ahead = []
+        with contextlib.suppress(StopIteration):
+            batches._ahead.append(batches._fetch())
+
+
+def _over_indices(iterator: Any) -> Callable[[], Any] | None:
+    """What goes past one batch without loading it; ``None`` where that leaves draws out."""
+    from torch.utils.data import IterableDataset
+    from torch.utils.data.dataloader import _SingleProcessDataLoaderIter
+
+    if type(iterator) is not _SingleProcessDataLoaderIter or isinstance(iterator._dataset, IterableDataset):
+        return None
+
+    def skip_one() -> None:
+        iterator._next_index()
+        iterator._num_yielded += 1
+
+    return skip_one
+
+
+def _loading(iterator: Iterator[Any], number: int) -> Callable[[], Any]:
+    if number:
+        rank_zero_info(f"Loading {number} batches again, to go on behind them ...")
+    done, told = 0, time.monotonic()
+
+    def load_one() -> None:
+        nonlocal done, told
+        next(iterator)
+        done += 1
+        if time.monotonic() - told > SECONDS_BETWEEN_NEWS:
+            rank_zero_info(f"... {done} of {number}")
+            told = time.monotonic()
+
+    return load_one
