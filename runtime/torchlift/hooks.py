@@ -1,8 +1,8 @@
 """Who listens to which moment, worked out before the loop starts.
 
 A moment nobody listens to is ``None`` in the table and costs one test in the loop. The others are one callable each,
-made of the bound hooks that are really overridden: callbacks in their order, then the module; at the end of a training
-epoch the callbacks that monitor a metric come last, so that they see what the module logged there.
+made of the bound hooks that are really overridden: callbacks in their order, the module, the strategy; at the end of
+a training epoch the callbacks that monitor a metric come last, so that they see what the module logged there.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torchlift.logged import Logged
 from torchlift.module_hooks import ModelHooks
 from torchlift.profiling import is_profiled, timed_method
+from torchlift.strategies._moments import Moments
 
 if TYPE_CHECKING:
     from torchlift.module import LightningModule
@@ -87,6 +88,8 @@ class HookTable:
             after = [hook for cb, hook in zip(listeners, bound) if cb in late]
             listens = everyone or is_overridden(name, module, ModelHooks)
             own = timed_method(trainer, "LightningModule", module, name) if listens else None
+            if hasattr(Moments, name) and is_overridden(name, trainer.strategy, Moments):
+                after.append(getattr(trainer.strategy, name))
             setattr(self, name, chain(logged, name, before, own, after) if before or own or after else None)
 
     def of(self, stage: str, moment: str) -> Hook | None:
@@ -138,7 +141,14 @@ def call_module(trainer: "Trainer", name: str, *args: Any, **kwargs: Any) -> Any
     return answer
 
 
+def call_datamodule(trainer: "Trainer", name: str, *args: Any, **kwargs: Any) -> Any:
+    """Run a hook of the data module."""
+    return timed_method(trainer, "LightningDataModule", trainer.datamodule, name)(*args, **kwargs)
+
+
 def call_both(trainer: "Trainer", name: str, *args: Any, **kwargs: Any) -> None:
-    """Run a rare hook of the callbacks, then of the module."""
+    """Run a rare hook of the callbacks, then of the module, then of the strategy if that has it."""
     call_callbacks(trainer, name, *args, **kwargs)
     call_module(trainer, name, *args, **kwargs)
+    if hasattr(Moments, name):
+        getattr(trainer.strategy, name)(*args, **kwargs)

@@ -11,7 +11,7 @@ from torch.optim.optimizer import _global_optimizer_pre_hooks
 from torchlift.hooks import HookTable, is_implemented, is_overridden
 from torchlift.logged import Logged
 from torchlift.precision import Precision
-from torchlift.profiling import action_of, is_profiled, timed
+from torchlift.profiling import action_of, is_profiled, timed, timed_method
 from torchlift.strategies import Strategy
 from torchlift.utilities.rank_zero import warn_once
 
@@ -198,18 +198,23 @@ def make_transfer(
     device, strategy_moves = strategy.root_device, is_overridden("batch_to_device", strategy, Strategy)
     holders = [_hook_holder(name, module, datamodule) for name in DATA_HOOKS]
     hooked = any(is_overridden(name, one, DataHooks) for name, one in zip(DATA_HOOKS, holders))
-    if not hooked and not strategy_moves:
+    trainer = module.trainer
+    if not hooked and not strategy_moves and not is_profiled(trainer):
         if not is_overridden("convert_input", precision, Precision):
             return lambda batch, dataloader_idx: move_data_to_device(batch, device)
         return lambda batch, dataloader_idx: move_data_to_device(precision.convert_input(batch), device)
-    before, move, after = data_hooks(module, datamodule)
+    kinds = ["LightningModule" if one is module else "LightningDataModule" for one in holders]
+    before, move, after = (timed_method(trainer, *one) for one in zip(kinds, holders, DATA_HOOKS))
+
+    def to_device(batch: Any, dataloader_idx: int) -> Any:
+        if strategy_moves:
+            return strategy.batch_to_device(batch, dataloader_idx=dataloader_idx)
+        return move(batch, device, dataloader_idx)
+
+    to_device = timed(trainer, action_of("Strategy", strategy, "batch_to_device"), to_device)
 
     def transfer(batch: Any, dataloader_idx: int) -> Any:
         batch = before(precision.convert_input(batch), dataloader_idx)
-        if strategy_moves:
-            batch = strategy.batch_to_device(batch, dataloader_idx=dataloader_idx)
-        else:
-            batch = move(batch, device, dataloader_idx)
-        return after(batch, dataloader_idx)
+        return after(to_device(batch, dataloader_idx), dataloader_idx)
 
     return transfer

@@ -49,6 +49,13 @@ class RunAttributes:
         return by_fn.get(self.state.fn, self.fit_loop.val_loop)  # type: ignore[arg-type]
 
     @property
+    def _active_loop(self) -> "FitState | EvalState | PredictState":
+        """The loop of the entry point."""
+        if self.state.fn == TrainerFn.FITTING:
+            return self.fit_loop
+        return self.predict_loop if self.state.fn == TrainerFn.PREDICTING else self._evaluation_state
+
+    @property
     def interrupted(self) -> bool:
         """Whether the last run ended with an exception, Ctrl-C included."""
         return self.state.status == TrainerStatus.INTERRUPTED

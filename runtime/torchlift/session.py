@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from torchlift import checkpoint
 from torchlift.attach import attach_data, attach_model_callbacks, find_checkpoint
 from torchlift.defaults import log_hyperparameters
-from torchlift.hooks import HookTable, call_both, call_callbacks, call_module, is_overridden
+from torchlift.hooks import HookTable, call_both, call_callbacks, call_datamodule, call_module, is_overridden
 from torchlift.hparams import clean_namespace
 from torchlift.module_hooks import DataHooks
 from torchlift.placed import PlacedModule
+from torchlift.profiling import is_profiled, timed_method
 from torchlift.run import Run, make_transfer, overrides
 from torchlift.states import RunningStage, TrainerFn, TrainerStatus
 from torchlift.step import decide
@@ -67,6 +69,7 @@ def open_run(trainer: "Trainer", model_given: bool, ckpt_path: str | Path | None
         callback.log, callback.log_dict = module.log, module.log_dict
     validate_configuration(trainer, module)
     trainer.strategy.setup_environment()
+    _setup_profiler(trainer)
     _prepare_data(trainer)
     _setup(trainer)
     if overrides(module, "configure_model"):
@@ -102,15 +105,21 @@ def close_run(run: Run) -> None:
     release(trainer)
     if trainer.state.fn == TrainerFn.FITTING:
         call_both(trainer, "on_fit_end")
+    finish(trainer)
+
+
+def finish(trainer: "Trainer") -> None:
+    """The ``teardown`` hooks, and the ends of loggers and profiler."""
     fn = trainer.state.fn
     if trainer.datamodule is not None:
-        trainer.datamodule.teardown(stage=fn)
+        call_datamodule(trainer, "teardown", stage=fn)
     call_callbacks(trainer, "teardown", stage=fn)
     call_module(trainer, "teardown", stage=fn)
     trainer._logged.fx = None
-    run.module._logged_metric_names = None
+    trainer.lightning_module._logged_metric_names = None
     for logger in trainer.loggers:
         logger.finalize("success")
+    trainer.profiler.describe()
     trainer.state.status = TrainerStatus.FINISHED
     trainer.state.stage = None
     trainer._logged.enter(None)
@@ -136,7 +145,7 @@ def interrupt(trainer: "Trainer", exception: BaseException) -> None:
     if trainer.lightning_module is not None:
         call_callbacks(trainer, "on_exception", exception)
     if trainer.datamodule is not None:
-        trainer.datamodule.on_exception(exception)
+        call_datamodule(trainer, "on_exception", exception)
     trainer.strategy.on_exception(exception)
     for logger in trainer.loggers:
         logger.finalize("failed")
@@ -184,13 +193,22 @@ def _set_default_limits(trainer: "Trainer") -> None:
         state.min_epochs = 1 if state.min_steps is not None else 0
 
 
+def _setup_profiler(trainer: "Trainer") -> None:
+    """Tell the profiler what it looks at, and where its report goes."""
+    if is_profiled(trainer):
+        trainer.profiler._lightning_module = weakref.proxy(trainer.lightning_module)
+        rank = trainer.local_rank if trainer.world_size > 1 else None
+        trainer.profiler.setup(stage=trainer.state.fn, local_rank=rank, log_dir=trainer.log_dir)
+
+
 def _prepare_data(trainer: "Trainer") -> None:
     """Once per machine, by its first process."""
     for holder in (trainer.datamodule, trainer.lightning_module):
         if holder is None or not is_overridden("prepare_data", holder, DataHooks):
             continue
         if trainer.local_rank == 0 and (holder.prepare_data_per_node or trainer.node_rank == 0):
-            holder.prepare_data()
+            kind = "LightningDataModule" if holder is trainer.datamodule else "LightningModule"
+            timed_method(trainer, kind, holder, "prepare_data")()
 
 
 def _setup(trainer: "Trainer") -> None:
@@ -204,7 +222,7 @@ def _setup(trainer: "Trainer") -> None:
         getattr(logger, "experiment", None)  # made now, so that its folder exists for the hooks
     trainer.strategy.barrier("pre_setup")
     if trainer.datamodule is not None:
-        trainer.datamodule.setup(stage=fn)
+        call_datamodule(trainer, "setup", stage=fn)
     call_callbacks(trainer, "setup", stage=fn)
     call_module(trainer, "setup", stage=fn)
     trainer.strategy.barrier("post_setup")

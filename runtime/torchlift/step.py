@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from torchlift.hooks import is_overridden
 from torchlift.precision import Precision
+from torchlift.profiling import timed
 from torchlift.run import Run, accepts_plain_step
 from torchlift.strategies import Strategy
 from torchlift.utilities.exceptions import MisconfigurationException
@@ -37,10 +38,14 @@ def decide(run: Run) -> None:
         return is_overridden(name, strategy, Strategy) or is_overridden(name, precision, Precision)
 
     run.update, run.before_update = partial(wrapped_step, run), partial(_before_update, run)
+    if not run.automatic:
+        run.update = timed(run.trainer, "optimizer_step", run.update)
     if precision.scaler is not None or is_own("optimizer_step"):
         run.strategy_step = strategy.optimizer_step
     if any(is_own(name) for name in ("pre_backward", "backward", "post_backward")):
         run.strategy_backward = strategy.backward
+    if any(is_own(name) for name in ("clip_gradients", "clip_grad_by_value", "clip_grad_by_norm", "main_params")):
+        run.own_clipping = run.module.configure_gradient_clipping
 
 
 def plain_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:

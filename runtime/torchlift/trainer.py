@@ -26,7 +26,7 @@ from torchlift.run import Run
 from torchlift.states import RunningStage, TrainerFn, TrainerState
 from torchlift.strategies import Strategy
 from torchlift.utilities.apply import tensors_to_scalars
-from torchlift.utilities.exceptions import MisconfigurationException
+from torchlift.utilities.exceptions import MisconfigurationException, _TunerExitException
 from torchlift.utilities.rank_zero import rank_zero_info
 
 
@@ -280,6 +280,9 @@ class Trainer(TrainerAttributes):
             session.attach(self, fn, stage, model, data)
             with session.signals(self):
                 return self._run_stage(model is not None, ckpt_path, weights_only)
+        except _TunerExitException:
+            session.release(self)
+            session.finish(self)
         except KeyboardInterrupt as exception:
             rank_zero_info("\nDetected KeyboardInterrupt, attempting graceful shutdown ...")
             # A second Ctrl-C must not cut the shutdown short.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from torchlift.utilities.lazy import lazy_exports
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__; a test compares it with the files
+    from torchlift.callbacks.batch_size_finder import BatchSizeFinder as BatchSizeFinder
     from torchlift.callbacks.callback import Callback as Callback
     from torchlift.callbacks.checkpoint import Checkpoint as Checkpoint
     from torchlift.callbacks.device_stats_monitor import DeviceStatsMonitor as DeviceStatsMonitor
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
         GradientAccumulationScheduler as GradientAccumulationScheduler,
     )
     from torchlift.callbacks.lambda_function import LambdaCallback as LambdaCallback
+    from torchlift.callbacks.lr_finder import LearningRateFinder as LearningRateFinder
     from torchlift.callbacks.lr_monitor import LearningRateMonitor as LearningRateMonitor
     from torchlift.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckpoint
     from torchlift.callbacks.model_summary import ModelSummary as ModelSummary
@@ -32,6 +34,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from torchlift.callbacks.rich_model_summary import RichModelSummary as RichModelSummary
     from torchlift.callbacks.spike import SpikeDetection as SpikeDetection
     from torchlift.callbacks.stochastic_weight_avg import StochasticWeightAveraging as StochasticWeightAveraging
+    from torchlift.callbacks.throughput_monitor import ThroughputMonitor as ThroughputMonitor
     from torchlift.callbacks.timer import Timer as Timer
     from torchlift.callbacks.weight_averaging import EMAWeightAveraging as EMAWeightAveraging
     from torchlift.callbacks.weight_averaging import WeightAveraging as WeightAveraging

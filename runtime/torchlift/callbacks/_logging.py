@@ -20,6 +20,15 @@ def is_logging_step(trainer: Trainer, batches: int) -> bool:
     return every > 0 and (batches % every == 0 or trainer.should_stop)
 
 
+def is_logging_moment(trainer: Trainer) -> bool:
+    """Whether the batch under way, of whatever entry point, is one at which ``log_every_n_steps`` wants to hear.
+
+    In ``fit`` the training batch counts, in its validation too; elsewhere the batches of all loaders.
+    """
+    batches = logged_step(trainer) + 1 if trainer.fitting else trainer._active_loop.batch_progress.ready
+    return is_logging_step(trainer, batches)
+
+
 def log_to_all(trainer: Trainer, metrics: dict[str, float], separator: str | None = None) -> None:
     """Send ``metrics`` to every logger; ``separator`` in names gives way to the logger's own."""
     for logger in trainer.loggers:

@@ -14,3 +14,7 @@ class SIGTERMException(SystemExit):
 
 class PossibleUserWarning(UserWarning):
     """Something that is probably, but not certainly, a mistake of the user."""
+
+
+class _TunerExitException(Exception):
+    """A search is over, and the entry point that it ran in with it. Not an error: the Trainer catches it."""
