@@ -53,9 +53,11 @@ def is_implemented(name: str, instance: object, base: type) -> bool:
 
     Such a wrapper is called where `base`'s would be, but it gives a module no step and no loaders.
     """
-    inner = getattr(getattr(instance, name, None), "__wrapped__", None)
-    wrapped = getattr(inner, "__func__", inner)
-    return wrapped is not getattr(base, name, None) and is_overridden(name, instance, base)
+    method = getattr(instance, name, None)
+    wrapped = getattr(method, "__wrapped__", method)
+    if wrapped is None or getattr(wrapped, "__func__", wrapped) is getattr(base, name, None):
+        return False
+    return is_overridden(name, instance, base)
 
 
 class HookTable:

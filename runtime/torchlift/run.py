@@ -167,8 +167,8 @@ def _hook_holder(name: str, module: "LightningModule", datamodule: "LightningDat
 
     if datamodule is None:
         return module
-    in_module = is_overridden(name, module, DataHooks)
-    if not is_overridden(name, datamodule, DataHooks):
+    in_module = is_implemented(name, module, DataHooks)
+    if not is_implemented(name, datamodule, DataHooks):
         if in_module:
             warn_once(
                 f"You have overridden `{name}` in `LightningModule` but have passed in a `LightningDataModule`. It will"
