@@ -136,7 +136,9 @@ class LightningModule(
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the gradients; the arguments are the Trainer's."""
-        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        self.clip_gradients(
+            optimizer, gradient_clip_val=gradient_clip_val, gradient_clip_algorithm=gradient_clip_algorithm
+        )
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
         """Step a scheduler; `metric` is its monitor's value, for ``ReduceLROnPlateau``."""

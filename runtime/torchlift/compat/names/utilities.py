@@ -10,6 +10,7 @@ HERE = {
         "torchlift.utilities.classmethods": "_restricted_classmethod=only_on_the_class"
     },
     "lightning.pytorch.utilities.data": {"torchlift.utilities.rank_zero": "warning_cache=_said"},
+    "lightning.pytorch.utilities.compile": {"torchlift.utilities.compile": "_maybe_unwrap_optimized=unwrapped"},
     "lightning.pytorch.utilities.combined_loader": {
         "torchlift.utilities.combined_loader": "_LITERAL_SUPPORTED_MODES=Mode _SUPPORTED_MODES=MODES"
         " _MaxSize=MaxSize _MaxSizeCycle=MaxSizeCycle _MinSize=MinSize _Sequential=Sequential"
@@ -22,7 +23,6 @@ NOT_HERE = {
     },
     "lightning.pytorch.utilities._pytree": {PRIVATE: "_tree_flatten tree_unflatten"},
     "lightning.pytorch.utilities.argparse": {PRIVATE: "_gpus_arg_default"},
-    "lightning.pytorch.utilities.compile": {PRIVATE: "_maybe_unwrap_optimized"},
     "lightning.pytorch.utilities.consolidate_checkpoint": {PRIVATE: "_format_checkpoint"},
     "lightning.pytorch.utilities.data": {
         PRIVATE: "_get_dataloader_init_args_and_kwargs _is_dataloader_shuffled _update_dataloader",
