@@ -1,6 +1,7 @@
 """What a Trainer has when nothing is said: checkpoints, a progress bar, a model summary, a logger."""
 
 from collections.abc import Iterable
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -48,20 +49,53 @@ def default_callbacks(given: Any, checkpointing: bool, progress_bar: bool, model
         )
     if progress_bar and not bars:
         found.append(kinds.RichProgressBar() if find_spec("rich") else kinds.TQDMProgressBar())
-    if model_summary and not any(isinstance(one, kinds.ModelSummary) for one in found):
+    if summaries := [type(one) for one in found if isinstance(one, kinds.ModelSummary)]:
+        if model_summary:
+            rank_zero_info(
+                f"Trainer already configured with model summary callbacks: {summaries}. Skipping setting a default"
+                " `ModelSummary` callback."
+            )
+    elif model_summary:
         found.append(kinds.RichModelSummary() if find_spec("rich") else kinds.ModelSummary())
-    _check_state_keys(found)
+    found.extend(callbacks_of_other_packages())
+    check_state_keys(found)
     return order_callbacks(found)
 
 
 def order_callbacks(callbacks: Iterable[Any]) -> list[Any]:
-    """Checkpoint callbacks come last, so that they save what the others did."""
-    from torchlift.callbacks import Checkpoint
+    """Those that tune come first; checkpoint callbacks last, so that they save what the others did."""
+    from torchlift.callbacks import BatchSizeFinder, Checkpoint, LearningRateFinder
 
-    return sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
+    def place(callback: Any) -> int:
+        return isinstance(callback, Checkpoint) - isinstance(callback, (BatchSizeFinder, LearningRateFinder))
+
+    return sorted(callbacks, key=place)
 
 
-def _check_state_keys(callbacks: Iterable[Any]) -> None:
+FACTORIES = ["torchlift.callbacks_factory"]
+"""Groups of entry points; each names a function that returns callbacks for every Trainer."""
+
+
+def callbacks_of_other_packages() -> list[Any]:
+    """What installed packages add to every Trainer through an entry point.
+
+    https://lightning.ai/docs/pytorch/stable/extensions/entry_points.html
+    """
+    found: list[Any] = []
+    for factory in (one for group in FACTORIES for one in entry_points(group=group)):
+        made = factory.load()()
+        made = made if isinstance(made, list) else [made]
+        rank_zero_info(f"Adding {len(made)} callbacks from entry point '{factory.name}'")
+        found.extend(made)
+    return found
+
+
+def check_state_keys(callbacks: Iterable[Any]) -> None:
+    """Two callbacks that keep a state may not keep it under one key.
+
+    Raises:
+        RuntimeError: two do.
+    """
     from torchlift.callback import Callback
     from torchlift.hooks import is_overridden
 

@@ -237,32 +237,35 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 class _TruePrecision(Precision):
     """Parameters, inputs and new tensors all have one dtype."""
 
-    _dtype: torch.dtype
+    _desired_input_dtype: torch.dtype
 
     def convert_module(self, module: nn.Module) -> nn.Module:
-        return module.to(dtype=self._dtype)
+        return module.to(dtype=self._desired_input_dtype)
 
     def convert_input(self, data: Any) -> Any:
         def is_float(value: Any) -> bool:
             return isinstance(value, Tensor) and value.is_floating_point()
 
-        return apply_to_leaves(data, is_float, lambda value: value.to(self._dtype))
+        return apply_to_leaves(data, is_float, lambda value: value.to(self._desired_input_dtype))
 
     def tensor_init_context(self) -> AbstractContextManager:
-        return default_dtype(self._dtype)
+        return default_dtype(self._desired_input_dtype)
 
     def module_init_context(self) -> AbstractContextManager:
         return self.tensor_init_context()
 
     def forward_context(self) -> AbstractContextManager:
-        return default_dtype(self._dtype)
+        return default_dtype(self._desired_input_dtype)
 
 
 class DoublePrecision(_TruePrecision):
     """``64-true``: parameters, inputs and new tensors are float64."""
 
     precision = "64-true"
-    _dtype = torch.float64
+    _desired_input_dtype = torch.float64
+
+    def convert_module(self, module: nn.Module) -> nn.Module:
+        return module.double()  # complex tensors stay complex, which `to(dtype)` would take the real part of
 
 
 class HalfPrecision(_TruePrecision):
@@ -274,7 +277,7 @@ class HalfPrecision(_TruePrecision):
 
     def __init__(self, precision: str = "16-true") -> None:
         self.precision = precision
-        self._dtype = torch.bfloat16 if precision == "bf16-true" else torch.float16
+        self._desired_input_dtype = torch.bfloat16 if precision == "bf16-true" else torch.float16
 
 
 class MixedPrecision(Precision):

@@ -31,6 +31,8 @@ def validate_configuration(trainer: "Trainer", module: "LightningModule") -> Non
         _check_training(trainer, module)
         _check_manual_optimization(trainer, module)
     elif fn == TrainerFn.PREDICTING:
+        if module.predict_step is None:
+            raise MisconfigurationException("`predict_step` cannot be None to run `Trainer.predict`")
         if not overrides(module, "predict_step") and not overrides(module, "forward"):
             raise MisconfigurationException("`Trainer.predict` requires `forward` method to run.")
     else:

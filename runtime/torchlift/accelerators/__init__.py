@@ -9,6 +9,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from torchlift.accelerators.cpu import CPUAccelerator as CPUAccelerator
     from torchlift.accelerators.cuda import CUDAAccelerator as CUDAAccelerator
     from torchlift.accelerators.cuda import find_usable_cuda_devices as find_usable_cuda_devices
+    from torchlift.accelerators.cuda import is_cuda_available as is_cuda_available
+    from torchlift.accelerators.cuda import num_cuda_devices as num_cuda_devices
     from torchlift.accelerators.mps import MPSAccelerator as MPSAccelerator
     from torchlift.accelerators.registry import AcceleratorRegistry as AcceleratorRegistry
     from torchlift.accelerators.xla import XLAAccelerator as XLAAccelerator

@@ -60,7 +60,7 @@ class CPUAccelerator(Accelerator):
 def import_psutil(what: str) -> Any:
     """The module that reads the machine's load."""
     try:
-        import psutil
+        import psutil  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"Fetching {what} device stats requires `psutil` to be installed: `pip install psutil`."

@@ -14,7 +14,7 @@ from torchlift.utilities.rank_zero import rank_zero_info
 if TYPE_CHECKING:
     from torchlift.trainer import Trainer
 
-__all__ = ["CUDAAccelerator", "find_usable_cuda_devices"]
+__all__ = ["CUDAAccelerator", "find_usable_cuda_devices", "is_cuda_available", "num_cuda_devices"]
 
 
 class CUDAAccelerator(Accelerator):
@@ -39,7 +39,7 @@ class CUDAAccelerator(Accelerator):
 
     @staticmethod
     def parse_devices(devices: Any) -> list[int] | None:
-        return parse_gpu_indices(devices, range(torch.cuda.device_count()))
+        return parse_gpu_indices(devices, range(num_cuda_devices()))
 
     @staticmethod
     def get_parallel_devices(devices: list[int]) -> list[torch.device]:
@@ -47,15 +47,25 @@ class CUDAAccelerator(Accelerator):
 
     @staticmethod
     def auto_device_count() -> int:
-        return torch.cuda.device_count()
+        return num_cuda_devices()
 
     @staticmethod
     def is_available() -> bool:
-        return torch.cuda.device_count() > 0
+        return num_cuda_devices() > 0
 
     @staticmethod
     def name() -> str:
         return "cuda"
+
+
+def num_cuda_devices() -> int:
+    """How many GPUs this process sees."""
+    return torch.cuda.device_count()
+
+
+def is_cuda_available() -> bool:
+    """Whether torch can use one of them."""
+    return torch.cuda.is_available()
 
 
 def find_usable_cuda_devices(num_devices: int = -1) -> list[int]:
@@ -68,7 +78,7 @@ def find_usable_cuda_devices(num_devices: int = -1) -> list[int]:
         ValueError: the machine does not have so many.
         RuntimeError: it has, but too few of them are free.
     """
-    visible = range(torch.cuda.device_count())
+    visible = range(num_cuda_devices())
     if num_devices == 0:
         return []
     if num_devices > len(visible) or not visible:

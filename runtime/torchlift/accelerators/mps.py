@@ -35,7 +35,7 @@ class MPSAccelerator(Accelerator):
 
     @staticmethod
     def parse_devices(devices: Any) -> list[int] | None:
-        return parse_gpu_indices(devices, [0] if MPSAccelerator.is_available() else [])
+        return parse_gpu_indices(devices, _get_all_available_mps_gpus())
 
     @staticmethod
     def get_parallel_devices(devices: list[int]) -> list[torch.device]:
@@ -54,3 +54,8 @@ class MPSAccelerator(Accelerator):
     @staticmethod
     def name() -> str:
         return "mps"
+
+
+def _get_all_available_mps_gpus() -> list[int]:
+    """The index of the GPU, if there is one."""
+    return [0] if MPSAccelerator.is_available() else []

@@ -119,8 +119,8 @@ class Strategy(Moments, ABC):
             return optimizer
 
         def step(bare: Any, closure: Any, **kwargs: Any) -> Any:
-            assert self._lightning_module is not None
-            return self._lightning_module._trainer._run.update(bare, closure, **kwargs)
+            module: Any = self._lightning_module
+            return module._trainer._run.update(bare, closure, **kwargs)
 
         return LightningOptimizer(optimizer, step, self._lightning_module)  # type: ignore[arg-type]
 
@@ -255,7 +255,8 @@ class Strategy(Moments, ABC):
         self, optimizer: Optimizer, closure: Callable[[], Any], model: Any | None = None, **kwargs: Any
     ) -> Any:
         """One update, by the precision: see ``Precision.optimizer_step``."""
-        model = model or self.lightning_module
+        model = model if model is not None else self.lightning_module
+        assert model is not None
         return self.precision_plugin.optimizer_step(optimizer, model=model, closure=closure, **kwargs)
 
     def no_sync(self, module: Any, enabled: bool = True) -> AbstractContextManager:
