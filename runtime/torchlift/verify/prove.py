@@ -70,7 +70,7 @@ def prove(
     before: Run, after: Run, launcher: launch.Launcher = launch.fresh, say: Callable[[str], None] = lambda line: None
 ) -> Proof:
     """Raises `scratch.ScratchError` when a folder cannot be copied."""
-    with tempfile.TemporaryDirectory(prefix="torchlift-verify-") as folder:
+    with tempfile.TemporaryDirectory(prefix=scratch.PREFIX) as folder:
 
         def run(what: Run, name: str) -> Trace:
             started = time.monotonic()

@@ -55,7 +55,7 @@ def trace(run: Run, launcher: launch.Launcher = launch.fresh, scratch_root: Path
     Raises `scratch.ScratchError` when its folder cannot be copied or a linked folder was written to. Two runs compare
     best with the same `scratch_root`: then both see the same absolute paths.
     """
-    with tempfile.TemporaryDirectory(prefix="torchlift-verify-", dir=scratch_root) as own:
+    with tempfile.TemporaryDirectory(prefix=scratch.PREFIX, dir=scratch_root) as own:
         base = scratch_root or Path(own)
         copied = base / "folder" / (run.root.name or "root")
         try:

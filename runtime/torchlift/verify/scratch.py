@@ -14,6 +14,7 @@ SKIPPED = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__"}
     | {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints", ".idea", ".vscode"}
 )
+PREFIX = "torchlift-verify-"  # of the folders that hold the copies; they may lie inside the script's own folder
 LARGE = 200_000_000  # bytes: worth a word
 LIMIT = 8_000_000_000  # bytes: a mistake, more likely than not
 
@@ -84,6 +85,8 @@ def _folders(folder: Path, linked: frozenset[Path]) -> Iterator[Path]:
         for entry in sorted(os.scandir(base), key=lambda entry: entry.name):
             path = Path(entry.path)
             if not entry.is_dir() or entry.name in SKIPPED or path in linked or (path / "pyvenv.cfg").exists():
+                continue
+            if entry.name.startswith(PREFIX):
                 continue
             real = os.path.realpath(path)
             if real not in above:

@@ -28,6 +28,13 @@ def test_copies_files_and_empty_folders_without_environments_and_caches(tmp_path
     assert measure(tmp_path / "a", NONE).files == 2
 
 
+def test_copies_of_a_folder_that_lie_in_it_are_left_out(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "a")
+    for run in ("one", "two"):
+        copy(folder, folder / f"{scratch.PREFIX}x" / run, NONE)
+    assert sorted(path.name for path in (folder / f"{scratch.PREFIX}x" / "two").iterdir()) == ["data", "out", "train.py"]
+
+
 def test_a_linked_folder_of_data_is_copied(tmp_path: Path) -> None:
     real = tmp_path / "real"
     real.mkdir()
