@@ -145,7 +145,7 @@ def start_epoch(run: Run) -> None:
         state.epoch_progress.phase = STARTED
     if state.combined._mode == "sequential":
         raise ValueError(
-            '`fit` does not support the `CombinedLoader(mode="sequential")` mode. The available modes are: min_size,'
+            '`FitLoop` does not support the `CombinedLoader(mode="sequential")` mode. The available modes are: min_size,'
             " max_size, max_size_cycle"
         )
 

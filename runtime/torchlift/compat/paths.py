@@ -33,6 +33,7 @@ MOVED = {
     "lightning.pytorch.plugins.precision.half": "torchlift.precision",
     "lightning.pytorch.plugins.precision.precision": "torchlift.precision",
     "lightning.pytorch.trainer.configuration_validator": "torchlift.validation",
+    "lightning.pytorch.trainer.connectors.data_connector": "torchlift.data_checks",
     "lightning.pytorch.trainer.states": "torchlift.states",
     "lightning.pytorch.trainer.trainer": "torchlift.trainer",
     "lightning.pytorch.utilities.model_summary.model_summary": "torchlift.utilities.model_summary",

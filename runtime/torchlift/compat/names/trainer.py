@@ -3,6 +3,11 @@
 from torchlift.compat.names.reasons import CLI, LATER, PRIVATE, TPU
 
 HERE = {
+    "lightning.pytorch.trainer.connectors.data_connector": {
+        "torchlift.data": "_DataLoaderSource=Source",
+        "torchlift.data_checks": "_check_dataloader_iterable=check_iterable _worker_check=check_workers",
+        "torchlift.utilities.rank_zero": "warning_cache=_said",
+    },
     "lightning.pytorch.trainer": {
         "torchlift.trainer": "Trainer",
         "torchlift.utilities.seed": "seed_everything",
@@ -27,8 +32,7 @@ NOT_HERE = {
     },
     "lightning.pytorch.trainer.connectors.checkpoint_connector": {PRIVATE: "_CheckpointConnector"},
     "lightning.pytorch.trainer.connectors.data_connector": {
-        PRIVATE: "_DataConnector _DataHookSelector _DataLoaderSource _check_dataloader_iterable _request_dataloader"
-        " _worker_check warning_cache"
+        PRIVATE: "_DataConnector _DataHookSelector _request_dataloader"
     },
     "lightning.pytorch.trainer.connectors.logger_connector": {PRIVATE: "_LoggerConnector"},
     "lightning.pytorch.trainer.connectors.logger_connector.fx_validator": {PRIVATE: "_FxValidator"},
