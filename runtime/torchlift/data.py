@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from torchlift.data_checks import check_workers, is_shuffled, turn_shuffling_off
+from torchlift.data_checks import check_iterable, check_workers, is_shuffled, turn_shuffling_off
 from torchlift.hooks import is_implemented
 from torchlift.profiling import action_of, timed
 from torchlift.states import RunningStage
@@ -40,9 +40,12 @@ class Source:
 
         return not self.is_module() or is_implemented(self.name, self.instance, DataHooks)
 
-    def request(self) -> Any:
-        """The loaders, made now if a method makes them."""
-        return getattr(self.instance, self.name)() if self.is_module() else self.instance
+    def dataloader(self) -> Any:
+        """The loaders, made now if a method makes them; ``None`` where the method was set to something else."""
+        if not self.is_module():
+            return self.instance
+        method = getattr(self.instance, self.name)
+        return method() if callable(method) else None
 
 
 class Batches:
@@ -130,7 +133,7 @@ def load(trainer: "Trainer", source: Source, stage: RunningStage, mode: Mode) ->
     """
     kind = "LightningDataModule" if source.instance is trainer.datamodule else "LightningModule"
     action = action_of(kind, source.instance, source.name)
-    found = timed(trainer, action, source.request)() if source.is_module() else source.instance
+    found = timed(trainer, action, source.dataloader)() if source.is_module() else source.instance
     combined = found if isinstance(found, CombinedLoader) else CombinedLoader(found, mode)
     if trainer.overfit_batches > 0 and stage in (RunningStage.TRAINING, RunningStage.VALIDATING) and trainer.fitting:
         turn_shuffling_off(combined, stage)
@@ -187,8 +190,7 @@ def _checked(trainer: "Trainer", loader: Any, source: Source, stage: RunningStag
     from torch.utils.data import DataLoader
 
     name = f"{stage.dataloader_prefix}_dataloader"
-    if not isinstance(loader, DataLoader):
-        _check_iterable(loader, source, trainer)
+    check_iterable(loader, source, trainer.state.fn)
     if stage is not RunningStage.TRAINING and is_shuffled(loader):
         rank_zero_warn(
             f"Your `{name}`'s sampler has shuffling enabled, it is strongly recommended that you turn shuffling off for"
@@ -200,24 +202,3 @@ def _checked(trainer: "Trainer", loader: Any, source: Source, stage: RunningStag
     if int(os.environ.get("PL_SEED_WORKERS", 0)) and getattr(loader, "worker_init_fn", loader) is None:
         loader.worker_init_fn = partial(worker_init_function, rank=trainer.global_rank)
     return loader
-
-
-def _check_iterable(loader: Any, source: Source, trainer: "Trainer") -> None:
-    try:
-        # As in Lightning, an iterator is made just to see; what that draws is part of the experiment.
-        iter(loader)
-        return
-    except TypeError:
-        pass
-    fn = trainer.state.fn.value if trainer.state.fn else "fit"
-    passed = f"An invalid dataloader was passed to `Trainer.{fn}({'train_' if fn == 'fit' else ''}dataloaders=...)`."
-    if not source.is_module():
-        raise TypeError(f"{passed} Found {loader}.")
-    if not source.is_defined():
-        raise TypeError(
-            f"{passed} Found {loader}. Either pass the dataloader to the `.{fn}()` method OR implement"
-            f" `def {source.name}(self):` in your LightningModule/LightningDataModule."
-        )
-    raise TypeError(
-        f"An invalid dataloader was returned from `{type(source.instance).__name__}.{source.name}()`. Found {loader}."
-    )

@@ -1,7 +1,7 @@
 """What is said about a loader before it is used, and how ``overfit_batches`` turns its shuffling off."""
 
 import copy
-import multiprocessing
+import multiprocessing as mp
 from typing import TYPE_CHECKING, Any
 
 from torchlift.states import RunningStage
@@ -11,7 +11,41 @@ from torchlift.utilities.exceptions import PossibleUserWarning
 from torchlift.utilities.rank_zero import rank_zero_warn
 
 if TYPE_CHECKING:
+    from torchlift.data import Source
+    from torchlift.states import TrainerFn
     from torchlift.trainer import Trainer
+
+
+def check_iterable(loader: Any, source: "Source", fn: "TrainerFn | None") -> None:
+    """Make sure that a loader can be iterated.
+
+    Raises:
+        TypeError: it cannot; the message says where it came from.
+    """
+    from torch.utils.data import DataLoader
+
+    if isinstance(loader, DataLoader):
+        return  # it can, and trying it would be expensive
+    try:
+        # As in Lightning, an iterator is made just to see; what that draws is part of the experiment.
+        iter(loader)
+        return
+    except TypeError:
+        pass
+    call = fn.value if fn else "fit"
+    passed = (
+        f"An invalid dataloader was passed to `Trainer.{call}({'train_' if call == 'fit' else ''}dataloaders=...)`."
+    )
+    if not source.is_module():
+        raise TypeError(f"{passed} Found {loader}.")
+    if not source.is_defined():
+        raise TypeError(
+            f"{passed} Found {loader}. Either pass the dataloader to the `.{call}()` method OR implement"
+            f" `def {source.name}(self):` in your LightningModule/LightningDataModule."
+        )
+    raise TypeError(
+        f"An invalid dataloader was returned from `{type(source.instance).__name__}.{source.name}()`. Found {loader}."
+    )
 
 
 def is_shuffled(loader: Any) -> bool:
@@ -29,8 +63,8 @@ def check_workers(trainer: "Trainer", loader: Any, name: str) -> None:
     most = suggested_max_num_workers(trainer.num_devices)
     context = loader.multiprocessing_context
     # Asked so, the default stays open: asking for the method itself would fix it for the whole process.
-    method = context.get_start_method() if context else multiprocessing.get_start_method(allow_none=True)
-    method = method or multiprocessing.get_all_start_methods()[0]
+    method = context.get_start_method() if context else mp.get_start_method(allow_none=True)
+    method = method or mp.get_all_start_methods()[0]
     if loader.num_workers > 0 and method == "spawn" and not loader.persistent_workers:
         rank_zero_warn(
             f"Consider setting `persistent_workers=True` in '{name}' to speed up the dataloader worker initialization."
