@@ -77,7 +77,7 @@ class Logged:
         self._settle()
         for metrics in (self._callback, self._logger, self._prog_bar):
             for name, value in metrics.items():
-                metrics[name] = value.cpu()
+                metrics[name] = value.cpu() if isinstance(value, Tensor) else value  # callbacks send numbers
 
     # -- self.log -----------------------------------------------------------------------------------------------------
 

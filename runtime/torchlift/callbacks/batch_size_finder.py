@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torchlift.callback import Callback
+from torchlift.utilities.combined_loader import CombinedLoader
 from torchlift.utilities.exceptions import MisconfigurationException, _TunerExitException
 from torchlift.utilities.parsing import lightning_hasattr
 from torchlift.utilities.rank_zero import rank_zero_warn
@@ -71,7 +72,6 @@ class BatchSizeFinder(Callback):
         self.optimal_batch_size: int | None = init_val
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str | None = None) -> None:
-        name = self._batch_arg_name
         if trainer.world_size > 1:
             raise MisconfigurationException("The Batch size finder is not supported with distributed strategies.")
         if not trainer._active_loop.source.is_module():
@@ -79,6 +79,9 @@ class BatchSizeFinder(Callback):
                 "The Batch size finder cannot be used with dataloaders passed directly to `.fit()`. Please disable the"
                 " feature or incorporate the dataloader into your LightningModule or LightningDataModule."
             )
+        if stage != "fit":
+            _refuse_several_loaders(trainer)
+        name = self._batch_arg_name
         if not lightning_hasattr(pl_module, name):
             raise MisconfigurationException(
                 f"Field {name} not found in `model`, `datamodule`, nor their `hparams` attributes."
@@ -94,7 +97,6 @@ class BatchSizeFinder(Callback):
         """Search now; the random generators are left as they were."""
         from torchlift.tuner.batch_size_scaling import scale_batch_size
 
-        _refuse_several_loaders(trainer)
         with isolate_rng():
             self.optimal_batch_size = scale_batch_size(
                 trainer,
@@ -124,9 +126,9 @@ class BatchSizeFinder(Callback):
 
 
 def _refuse_several_loaders(trainer: Trainer) -> None:
-    if trainer.fitting:
-        return
     assert trainer.state.stage is not None
-    prefix = trainer.state.stage.dataloader_prefix
-    if len(getattr(trainer, f"num_{prefix}_batches")) > 1:
+    found = trainer._active_loop.source.request()
+    combined = found if isinstance(found, CombinedLoader) else CombinedLoader(found, "sequential")
+    if len(combined.flattened) > 1:
+        prefix = trainer.state.stage.dataloader_prefix
         raise MisconfigurationException(f"The Batch size finder cannot be used with multiple {prefix} dataloaders.")

@@ -19,7 +19,7 @@ from torch.profiler import ProfilerAction, ProfilerActivity, tensorboard_trace_h
 
 from torchlift.profilers.profiler import Profiler
 from torchlift.utilities.exceptions import MisconfigurationException
-from torchlift.utilities.rank_zero import rank_zero_warn
+from torchlift.utilities.rank_zero import rank_zero_warn, warn_once
 
 __all__ = ["PyTorchProfiler", "RegisterRecordFunction"]
 
@@ -197,7 +197,7 @@ class PyTorchProfiler(Profiler):
         profiler = self.profiler
         assert profiler is not None
         if self._schedule is not None and self._is_default_schedule and self._number_of_steps(kind) < _SHORTEST:
-            rank_zero_warn(
+            warn_once(
                 "The PyTorch Profiler default schedule will be overridden as there is not enough steps to properly"
                 " record traces."
             )

@@ -26,8 +26,7 @@ NOT_HERE = {
     "lightning.fabric.fabric": {FABRIC: "Fabric"},
     "lightning.fabric.wrappers": {FABRIC: "is_wrapped _FabricModule _FabricOptimizer _FabricDataLoader"},
     "lightning.fabric.accelerators": _PLUGINS["lightning.pytorch.accelerators"],
-    "lightning.fabric.accelerators.cuda": {PRIVATE: "_clear_cuda_memory num_cuda_devices"},
-    "lightning.fabric.accelerators.xla": {TPU: "XLAAccelerator"},
+    "lightning.fabric.accelerators.cuda": {PRIVATE: "_clear_cuda_memory"},
     "lightning.fabric.plugins": _PLUGINS["lightning.pytorch.plugins"],
     "lightning.fabric.plugins.environments": _PLUGINS["lightning.pytorch.plugins.environments"],
     "lightning.fabric.plugins.environments.lightning": {
@@ -61,7 +60,5 @@ NOT_HERE = {
     "lightning.fabric.utilities.load": {PRIVATE: "_load_distributed_checkpoint"},
     "lightning.fabric.utilities.logger": {PRIVATE: "_convert_params _sanitize_params _add_prefix"},
     "lightning.fabric.utilities.registry": {PRIVATE: "entry_points"},
-    "lightning.fabric.utilities.spike": {LATER: "TrainingSpikeException"},
-    "lightning.fabric.utilities.throughput": {LATER: "measure_flops Throughput ThroughputMonitor get_available_flops"},
     "lightning.fabric.utilities.types": {PRIVATE: "_PATH"},
 }

@@ -5,7 +5,6 @@ from torchlift.compat.names.reasons import LOGGER, PRIVATE
 HERE: dict[str, dict[str, str]] = {}
 
 NOT_HERE = {
-    "lightning.pytorch.loggers": {LOGGER: "CometLogger LitLogger MLFlowLogger NeptuneLogger WandbLogger"},
     "lightning.pytorch.loggers.comet": {LOGGER: "CometLogger"},
     "lightning.pytorch.loggers.litlogger": {LOGGER: "LitLogger"},
     "lightning.pytorch.loggers.mlflow": {LOGGER: "MLFlowLogger", PRIVATE: "_get_resolve_tags"},

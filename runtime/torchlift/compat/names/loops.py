@@ -25,7 +25,6 @@ NOT_HERE = {
     },
     "lightning.pytorch.loops.training_epoch_loop": {PRIVATE: "_TrainingEpochLoop"},
     "lightning.pytorch.loops.utilities": {PRIVATE: "_no_grad_context _is_max_limit_reached _select_data_fetcher"},
-    "lightning.pytorch.overrides": {},
     "lightning.pytorch.overrides.distributed": {
         DISTRIBUTED: "UnrepeatedDistributedSampler UnrepeatedDistributedSamplerWrapper _IndexBatchSamplerWrapper"
     },

@@ -12,18 +12,16 @@ HERE = {
 }
 
 NOT_HERE = {
-    "lightning.pytorch.accelerators": {TPU: "XLAAccelerator", LATER: "AcceleratorRegistry find_usable_cuda_devices"},
     "lightning.pytorch.accelerators.cpu": {
         LATER: "get_cpu_stats",
         PRIVATE: "_CPU_PERCENT _CPU_SWAP_PERCENT _CPU_VM_PERCENT",
     },
     "lightning.pytorch.accelerators.cuda": {LATER: "get_nvidia_gpu_stats"},
-    "lightning.pytorch.accelerators.xla": {TPU: "XLAAccelerator"},
     "lightning.pytorch.plugins": {
         DISTRIBUTED: f"{_SHARDED} LayerSync TorchSyncBatchNorm ClusterEnvironment",
         QUANTIZED: _QUANTIZED,
         TPU: "XLACheckpointIO XLAPrecision",
-        LATER: "AsyncCheckpointIO CheckpointIO TorchCheckpointIO",
+        LATER: "AsyncCheckpointIO",
     },
     "lightning.pytorch.plugins.environments": {
         DISTRIBUTED: "ClusterEnvironment KubeflowEnvironment LightningEnvironment LSFEnvironment MPIEnvironment"

@@ -1,6 +1,6 @@
 """``lightning.pytorch.strategies``."""
 
-from torchlift.compat.names.reasons import DISTRIBUTED, LATER, PRIVATE, TPU
+from torchlift.compat.names.reasons import DISTRIBUTED, PRIVATE, TPU
 
 HERE: dict[str, dict[str, str]] = {}
 
@@ -8,7 +8,6 @@ NOT_HERE = {
     "lightning.pytorch.strategies": {
         DISTRIBUTED: "DDPStrategy DeepSpeedStrategy FSDPStrategy ModelParallelStrategy ParallelStrategy",
         TPU: "SingleDeviceXLAStrategy XLAStrategy",
-        LATER: "StrategyRegistry",
     },
     "lightning.pytorch.strategies.ddp": {DISTRIBUTED: "DDPStrategy", PRIVATE: "_DDP_FORK_ALIASES"},
     "lightning.pytorch.strategies.deepspeed": {DISTRIBUTED: "DeepSpeedStrategy"},

@@ -1,6 +1,6 @@
 """``lightning.pytorch.trainer``, ``.tuner``, ``.profilers`` and ``.cli``."""
 
-from torchlift.compat.names.reasons import CLI, LATER, PRIVATE, TPU
+from torchlift.compat.names.reasons import CLI, PRIVATE, TPU
 
 HERE = {
     "lightning.pytorch.trainer.connectors.data_connector": {
@@ -13,6 +13,14 @@ HERE = {
         "torchlift.utilities.seed": "seed_everything",
     },
     "lightning.pytorch.trainer.connectors": {},
+    "lightning.pytorch.tuner.lr_finder": {"torchlift.tuner.lr_finder": "_LRFinder=LRFinder _lr_find=lr_find"},
+    "lightning.pytorch.tuner.batch_size_scaling": {
+        "torchlift.tuner.batch_size_scaling": "_scale_batch_size=scale_batch_size"
+    },
+    "lightning.pytorch.profilers.pytorch": {
+        "torchlift.profilers.pytorch": "ScheduleWrapper=StepSchedule",
+        "torchlift.utilities.rank_zero": "warning_cache=_said",
+    },
 }
 
 NOT_HERE = {
@@ -41,20 +49,7 @@ NOT_HERE = {
         PRIVATE: "_Metadata _ResultCollection _ResultMetric _Sync warning_cache"
     },
     "lightning.pytorch.trainer.connectors.signal_connector": {PRIVATE: "_SignalConnector _HandlersCompose"},
-    "lightning.pytorch.tuner": {LATER: "Tuner"},
-    "lightning.pytorch.tuner.tuning": {LATER: "Tuner"},
-    "lightning.pytorch.tuner.lr_finder": {LATER: "_LRFinder _LinearLR _ExponentialLR"},
-    "lightning.pytorch.tuner.batch_size_scaling": {PRIVATE: "_scale_batch_size"},
-    "lightning.pytorch.profilers": {
-        LATER: "AdvancedProfiler PassThroughProfiler Profiler PyTorchProfiler SimpleProfiler",
-        TPU: "XLAProfiler",
-    },
-    "lightning.pytorch.profilers.advanced": {LATER: "AdvancedProfiler"},
-    "lightning.pytorch.profilers.base": {LATER: "PassThroughProfiler"},
-    "lightning.pytorch.profilers.profiler": {LATER: "Profiler"},
-    "lightning.pytorch.profilers.pytorch": {
-        LATER: "PyTorchProfiler RegisterRecordFunction ScheduleWrapper warning_cache"
-    },
-    "lightning.pytorch.profilers.simple": {LATER: "SimpleProfiler"},
+    "lightning.pytorch.tuner.lr_finder": {PRIVATE: "_LinearLR _ExponentialLR"},
+    "lightning.pytorch.profilers": {TPU: "XLAProfiler"},
     "lightning.pytorch.profilers.xla": {TPU: "XLAProfiler"},
 }

@@ -19,7 +19,7 @@ HERE = {
 
 NOT_HERE = {
     "lightning.pytorch.utilities": {
-        LATER: "argparse_utils disable_possible_user_warnings is_shared_filesystem LightningEnum measure_flops"
+        LATER: "argparse_utils disable_possible_user_warnings is_shared_filesystem LightningEnum"
     },
     "lightning.pytorch.utilities._pytree": {PRIVATE: "_tree_flatten tree_unflatten"},
     "lightning.pytorch.utilities.argparse": {PRIVATE: "_gpus_arg_default"},
@@ -40,12 +40,7 @@ NOT_HERE = {
         LATER: "get_torchvision_model",
         PRIVATE: "_ModuleMode",
     },
-    "lightning.pytorch.utilities.model_summary": {
-        LATER: "DeepSpeedSummary LayerSummary get_formatted_model_size get_human_readable_count parse_batch_shape"
-    },
-    "lightning.pytorch.utilities.model_summary.model_summary": {
-        LATER: "LEFTOVER_PARAMS_NAME NOT_APPLICABLE LayerSummary"
-    },
+    "lightning.pytorch.utilities.model_summary": {LATER: "DeepSpeedSummary"},
     "lightning.pytorch.utilities.parsing": {
         PRIVATE: "_get_init_args",
         LATER: "collect_init_args get_init_args parse_class_init_keys save_hyperparameters",
