@@ -145,8 +145,8 @@ def start_epoch(run: Run) -> None:
         state.epoch_progress.phase = STARTED
     if state.combined._mode == "sequential":
         raise ValueError(
-            '`FitLoop` does not support the `CombinedLoader(mode="sequential")` mode. The available modes are: min_size,'
-            " max_size, max_size_cycle"
+            '`FitLoop` does not support the `CombinedLoader(mode="sequential")` mode. The available modes are:'
+            " min_size, max_size, max_size_cycle"
         )
 
 
