@@ -58,24 +58,24 @@ def is_shuffled(loader: Any) -> bool:
     return isinstance(loader.sampler if batches is None else getattr(batches, "sampler", batches), RandomSampler)
 
 
-def check_workers(trainer: "Trainer", loader: Any, name: str) -> None:
+def check_workers(trainer: "Trainer", dataloader: Any, name: str) -> None:
     """Warn of worker processes that are too few, or started anew for each epoch at a high price."""
     most = suggested_max_num_workers(trainer.num_devices)
-    context = loader.multiprocessing_context
+    context = dataloader.multiprocessing_context
     # Asked so, the default stays open: asking for the method itself would fix it for the whole process.
     method = context.get_start_method() if context else mp.get_start_method(allow_none=True)
     method = method or mp.get_all_start_methods()[0]
-    if loader.num_workers > 0 and method == "spawn" and not loader.persistent_workers:
+    if dataloader.num_workers > 0 and method == "spawn" and not dataloader.persistent_workers:
         rank_zero_warn(
             f"Consider setting `persistent_workers=True` in '{name}' to speed up the dataloader worker initialization."
         )
-    elif loader.num_workers < 2 and most > 1:
+    elif dataloader.num_workers < 2 and most > 1:
         rank_zero_warn(
             f"The '{name}' does not have many workers which may be a bottleneck. Consider increasing the value of the"
             f" `num_workers` argument` to `num_workers={most}` in the `DataLoader` to improve performance.",
             category=PossibleUserWarning,
         )
-    if loader.persistent_workers and loader.pin_memory and trainer.reload_dataloaders_every_n_epochs > 0:
+    if dataloader.persistent_workers and dataloader.pin_memory and trainer.reload_dataloaders_every_n_epochs > 0:
         rank_zero_warn(
             "The combination of `DataLoader(`pin_memory=True`, `persistent_workers=True`) and"
             " `Trainer(reload_dataloaders_every_n_epochs > 0)` can lead to instability due to limitations in PyTorch"
