@@ -7,7 +7,8 @@ https://lightning.ai/docs/pytorch/stable/extensions/callbacks.html.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from torchlift.module import LightningModule
     from torchlift.trainer import Trainer
 
-__all__ = ["Callback"]
+__all__ = ["Callback", "ignores_outputs"]
+
+H = TypeVar("H", bound=Callable[..., None])
+
+
+def ignores_outputs(hook: H) -> H:
+    """Mark an ``on_train_batch_end`` that does not look at its `outputs`: if all are such, none need be made."""
+    hook.ignores_outputs = True  # type: ignore[attr-defined]
+    return hook
 
 
 class Callback:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from torchlift.data_checks import check_iterable, check_workers, is_shuffled, turn_shuffling_off
@@ -56,13 +57,13 @@ class Batches:
     same seed gives the same batches.
     """
 
-    __slots__ = ("_ahead", "_combined", "_iterator", "_lone", "_numbered", "done", "fetched", "length")
+    __slots__ = ("_ahead", "_combined", "_in_turn", "_iterator", "_lone", "done", "fetched", "length")
 
     def __init__(self, combined: CombinedLoader) -> None:
         self._combined = combined
-        # One loader that is not inside a list: its batches need no unpacking.
-        self._lone = combined._mode != "sequential" and combined.iterables is combined.flattened[0]
-        self._numbered: Iterator[Any] | None = None
+        # One loader, whose batches need no unpacking.
+        in_turn = self._in_turn = combined._mode == "sequential"
+        self._lone = len(combined.flattened) == 1 and (in_turn or combined.iterables is combined.flattened[0])
         self._iterator: Iterator[Any] = iter(())
         self._ahead: list[Any] = []
         self.fetched = 0
@@ -79,6 +80,8 @@ class Batches:
         self.length = self._combined.total()
         self.done = self.length == 0
         if self.length is None:
+            if self._lone and self._in_turn:
+                self._iterator = zip(self._iterator, count(), repeat(0))
             with contextlib.suppress(StopIteration):
                 self._ahead.append(self._fetch())
 
@@ -115,9 +118,21 @@ class Batches:
             self.done = True
         return batch
 
-    def choose_take(self) -> Callable[[], Any]:
-        """A function that gives the next batch alone, without the numbers of a combination."""
-        return self.take if self._lone else lambda: self.take()[0]
+    def choose_take(self) -> tuple[Callable[[], Any], int | float]:
+        """A function that gives the next batch alone, and how many there are.
+
+        One loader with a length is asked directly, and the caller tells from the number which batch is the last;
+        otherwise, and behind a resumed batch, the number is infinite and ``done`` tells.
+        """
+        if self._lone and self.length is not None and not self.fetched:
+            return islice(self._iterator, self.length).__next__, self.length
+        return (self.take if self._lone else lambda: self.take()[0]), float("inf")
+
+    def numbered(self) -> tuple[Iterator[tuple[Any, int, int]], int | float]:
+        """Each batch as ``(batch, batch_idx, dataloader_idx)``; and the number, as in :meth:`choose_take`."""
+        if self._lone and self.length is not None:
+            return zip(islice(self._iterator, self.length), count(), repeat(0)), self.length
+        return iter(self.take, None), float("inf")
 
     def stop(self) -> None:
         """Let go of the iterators and end the loaders' workers."""

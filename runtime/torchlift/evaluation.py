@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchlift.data import Batches, limits, load, set_epoch
 from torchlift.hooks import call_module
 from torchlift.loop_state import EvalState
-from torchlift.profiling import timed
+from torchlift.profiling import timed_iterator
 from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
 from torchlift.run import Run, batch_step, overrides
 from torchlift.signatures import check_dataloader_idx
@@ -117,44 +117,39 @@ def make_iterators(run: Run, state: EvalState) -> None:
 
 def run_batches(run: Run, state: EvalState) -> list[dict[str, Tensor]]:
     """All batches of all loaders; the metrics logged with each loader."""
-    trainer, logged, combined, batches = run.trainer, run.logged, state.combined, state.batches
-    assert combined is not None and batches is not None
-    several = combined._mode == "sequential" and len(combined.flattened) > 1
-    progress, transfer = state.batch_progress, run.transfer
-    take = timed(trainer, f"[_EvaluationLoop].{state.stage.dataloader_prefix}_next", batches.take)
-    step = batch_step(run.module, f"{state.name}_step", run.precision)
+    trainer, logged, results, progress = run.trainer, run.logged, state.results, state.batch_progress
+    combined, transfer = state.combined, run.transfer
+    assert combined is not None and state.batches is not None
+    several, checking = combined._mode == "sequential" and len(combined.flattened) > 1, trainer.sanity_checking
     step_name = f"{state.name}_step"
-    batch_start = run.hooks.of(state.name, "batch_start")
-    batch_end = run.hooks.of(state.name, "batch_end")
+    step = batch_step(run.module, step_name, run.precision)
+    batch_start, batch_end = run.hooks.of(state.name, "batch_start"), run.hooks.of(state.name, "batch_end")
     outputs: list[dict[str, Tensor]] = []
     previous_source = 0
-    while True:
-        try:
-            batch, index, source = take()
-        except StopIteration:
-            break
+    drawn, length = state.batches.numbered()
+    action = f"[_EvaluationLoop].{state.stage.dataloader_prefix}_next"
+    for batch, index, source in timed_iterator(trainer, action, drawn):
         if source != previous_source:
             outputs.append(_loader_ended(run))
             previous_source = source
-        progress.is_last_batch = batches.done
+        progress.is_last_batch = index + 1 >= length or state.batches.done
         batch = transfer(batch, source)
-        arguments = (batch, index, source) if several else (batch, index)
         progress.ready, progress.phase = progress.ready + 1, READY
-        logged.batch_started(batch, source if several else None)
+        logged.first_batch = logged.first_batch is None
+        results.batch, results.batch_size, results.dataloader_idx = batch, None, source if several else None
         if batch_start:
-            batch_start(*arguments)
-        progress.phase = STARTED
-        logged.fx = step_name
-        output = step(*arguments)
-        logged.fx = None
-        progress.phase = PROCESSED
+            batch_start(batch, index, source) if several else batch_start(batch, index)
+        progress.phase, logged.fx = STARTED, step_name
+        output = step(batch, index, source) if several else step(batch, index)
+        progress.phase, logged.fx = PROCESSED, None
         if batch_end:
-            batch_end(output, *arguments)
-        logged.batch_ended()
+            batch_end(output, batch, index, source) if several else batch_end(output, batch, index)
+        results.batch, results.batch_size, logged.unread = None, None, True
         progress.phase = COMPLETED
-        if not trainer.sanity_checking:
+        if not checking:
             state.has_run = True
-            _log_step(run, state, source)
+            if trainer._loggers:
+                _log_step(run, state, source)
         if trainer.received_sigterm and not progress.is_last_batch:
             raise SIGTERMException
     outputs.append(_loader_ended(run))
@@ -206,11 +201,9 @@ def _epoch_metrics(run: Run) -> dict[str, Tensor]:
 
 def _log_step(run: Run, state: EvalState, source: int) -> None:
     """What was logged with ``on_step=True`` goes to the loggers at the batch's own count."""
-    step = state.batches_logged.get(source, 0)
-    if run.trainer._loggers:
-        trainer = run.trainer
-        metrics = run.logged.for_loggers()
-        run.logged.send(metrics, trainer.loggers, trainer.current_epoch, run.fit._batches_that_stepped, step=step)
+    step, trainer = state.batches_logged.get(source, 0), run.trainer
+    metrics = run.logged.for_loggers()
+    run.logged.send(metrics, trainer.loggers, trainer.current_epoch, run.fit._batches_that_stepped, step=step)
     state.batches_logged[source] = step + 1
 
 

@@ -75,6 +75,7 @@ class HookTable:
     on_before_optimizer_step: Hook | None
     on_train_batch_end: Hook | None
     on_train_epoch_end: Hook | None
+    reads_outputs: bool
 
     def __init__(self, trainer: "Trainer", module: "LightningModule", logged: Logged) -> None:
         from torchlift.callback import Callback
@@ -93,6 +94,9 @@ class HookTable:
             if hasattr(Moments, name) and is_overridden(name, trainer.strategy, Moments):
                 after.append(getattr(trainer.strategy, name))
             setattr(self, name, chain(logged, name, before, own, after) if before or own or after else None)
+            if name == "on_train_batch_end":
+                hooks = [*(getattr(one, name) for one in listeners), *([own] if own else [])]
+                self.reads_outputs = not all(getattr(hook, "ignores_outputs", False) for hook in hooks)
 
     def of(self, stage: str, moment: str) -> Hook | None:
         """The hook of an evaluation loop, as ``of("validation", "batch_start")``."""

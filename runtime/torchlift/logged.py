@@ -5,13 +5,12 @@ them (a logger at its interval, a bar when it is drawn). Which value is current,
 2.6 (``trainer/connectors/logger_connector``), seen from outside.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from torchlift.results import REDUCTIONS, Entry, Results, default_dtype
+from torchlift.results import FLOATS, REDUCTIONS, Entry, Results, default_dtype
 from torchlift.utilities.apply import tensors_to_scalars
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import warn_once
@@ -27,7 +26,7 @@ class Logged:
         self._last_fx: str | None = None  # the hook that logged last
         self.sent_early: set[str] = set()  # of the step or epoch that ends, before a checkpoint of it was saved
         self.restored_at: tuple[int, int] | None = None  # epoch and step of the checkpoint that is evaluated
-        self._unread = False  # values of finished batches that have not gone into the three dicts yet
+        self.unread = False  # values of finished batches that have not gone into the three dicts yet
         self._callback: dict[str, Tensor] = {}
         self._logger: dict[str, Tensor] = {}
         self._prog_bar: dict[str, Tensor] = {}
@@ -39,17 +38,10 @@ class Logged:
         self._settle()
         self.results = results
 
-    def batch_started(self, batch: Any, dataloader_idx: int | None = None) -> None:
-        self.first_batch = self.first_batch is None
-        results = self.results
-        assert results is not None
-        results.batch, results.batch_size, results.dataloader_idx = batch, None, dataloader_idx
-
     def batch_ended(self) -> None:
-        results = self.results
-        assert results is not None
-        self._unread = True
-        results.batch = results.batch_size = None
+        """What the loops do in place, because a call at every step costs."""
+        assert self.results is not None
+        self.results.batch, self.results.batch_size, self.unread = None, None, True
 
     def epoch_end_reached(self) -> None:
         self._settle()
@@ -70,7 +62,7 @@ class Logged:
         self.first_batch = self._last_fx = None
 
     def reset_metrics(self) -> None:
-        self._callback, self._logger, self._prog_bar, self._unread = {}, {}, {}, False
+        self._callback, self._logger, self._prog_bar, self.unread = {}, {}, {}, False
 
     def to_cpu(self) -> None:
         """The run is over: hold nothing on a device any more."""
@@ -81,20 +73,14 @@ class Logged:
 
     # -- self.log -----------------------------------------------------------------------------------------------------
 
-    def log(
-        self,
-        name: str,
-        value: Tensor,
-        prog_bar: bool,
-        logger: bool,
-        on_step: bool | None,
-        on_epoch: bool | None,
-        reduce_fx: str | Callable,
-        add_dataloader_idx: bool,
-        batch_size: int | None,
-        metric_attribute: str | None,
-    ) -> None:
-        """Take in one value, which nobody else holds; `value` is a tensor of one element or a torchmetrics object.
+    def log(self, name: str, value: Any, how: tuple, batch_size: int | None) -> None:
+        """Take in one value: a tensor without dimensions, which is copied, or a torchmetrics object.
+
+        Args:
+            name: as given to ``self.log``.
+            value: the tensor or object.
+            how: the arguments of ``self.log`` that may not change from step to step (see ``Entry``).
+            batch_size: the weight in a mean; found in the batch by default.
 
         Raises:
             MisconfigurationException: outside of a hook, in a hook that may not log, or with other arguments than
@@ -103,49 +89,47 @@ class Logged:
         fx, results = self.fx, self.results
         if results is None or fx is None:
             raise _not_now(results)
-        if self.first_batch is not False and self._last_fx != fx:
-            # A new epoch began: what this hook logged in the last one is over.
-            self._settle()
-            results.reset(fx)
-        source = results.dataloader_idx
-        given = (prog_bar, logger, on_step, on_epoch, reduce_fx, metric_attribute, add_dataloader_idx, source)
-        key = (fx, name, source if add_dataloader_idx else None)
-        entry = results.entries.get(key)
-        if entry is None or entry.given != given:
-            entry = self._matching_entry(key, given, value)
+        if self._last_fx != fx:
+            if self.first_batch is not False:
+                # A new epoch began: what this hook logged in the last one is over.
+                self._settle()
+                results.reset(fx)
+            self._last_fx = fx
+        call = (fx, name, how, results.dataloader_idx)
+        entry = results.by_call.get(call)
+        if entry is None:
+            entry = results.by_call[call] = self._matching_entry(*call, value)
         if entry.metric is not None:
             entry.update_metric(value)
-        else:
-            if value.dtype is not torch.float32 and value.dtype is not torch.float64:
-                value = _as_float(value, fx, name)
+        elif entry.on_epoch:
             if batch_size is None:
-                batch_size = results.size_of_batch() if entry.on_epoch and entry.reduce == "mean" else 1
-            entry.update(value, batch_size)
-        self._last_fx = fx
+                batch_size = results.size_of_batch() if entry.reduce == "mean" else 1
+            entry.update(_copied(value, fx, name), batch_size)
+        else:
+            number = value.item() if value.is_cpu else None
+            # On the CPU a number is a cheaper copy than a tensor is; it becomes one when it is read.
+            entry.last = (number, value.dtype) if type(number) is float else _copied(value, fx, name)
+            entry.is_reset = False
 
-    def _matching_entry(self, key: tuple[str, str, int | None], given: tuple, value: Any) -> Entry:
-        fx, name, source = key
-        reduce_fx = given[4].lower() if isinstance(given[4], str) else given[4]
+    def _matching_entry(self, fx: str, name: str, how: tuple, source: int | None, value: Any) -> Entry:
+        given, add_dataloader_idx, results = how[4], how[6], self.results
+        reduce_fx = given.lower() if isinstance(given, str) else given
         if reduce_fx not in REDUCTIONS:
             raise MisconfigurationException(
                 "Only `self.log(..., reduce_fx={min,max,mean,sum})` are supported. If you need a custom reduction,"
-                f" please log a `torchmetrics.Metric` instance instead. Found: {given[4]}"
+                f" please log a `torchmetrics.Metric` instance instead. Found: {given}"
             )
-        if given[6] and "/dataloader_idx_" in name:
+        if add_dataloader_idx and "/dataloader_idx_" in name:
             raise MisconfigurationException(
                 f"You called `self.log` with the key `{name}` but it should not contain information about"
                 " `dataloader_idx` when `add_dataloader_idx=True`"
             )
-        assert self.results is not None
-        old = self.results.entries.get(key)
+        assert results is not None
         # Per loader, so that a reset of one loader's entries at its first batch leaves the others alone.
         full_fx = fx if source is None else f"{fx}.{source}"
-        new = Entry(full_fx, name, REDUCTIONS[reduce_fx], given, None if isinstance(value, Tensor) else value)
-        if old is None:
-            self.results.entries[key] = new
-            return new
-        same = ("prog_bar", "logger", "on_step", "on_epoch", "reduce", "dataloader_idx", "suffix")
-        if any(getattr(old, slot) != getattr(new, slot) for slot in same) or old.given[5] != given[5]:
+        new = Entry(full_fx, name, REDUCTIONS[reduce_fx], how, source, None if isinstance(value, Tensor) else value)
+        old = results.entries.setdefault((fx, name, source if add_dataloader_idx else None), new)
+        if not old.asks_the_same(new):
             raise MisconfigurationException(
                 f"You called `self.log({name}, ...)` twice in `{fx}` with different arguments. This is not allowed"
             )
@@ -209,11 +193,11 @@ class Logged:
 
     def _settle(self) -> None:
         """Do what was put off at the end of the last batches: let their values reach the three dicts."""
-        if self._unread:
+        if self.unread:
             self._collect(on_step=True)
 
     def _collect(self, on_step: bool) -> None:
-        self._unread = False
+        self.unread = False
         for entry in self._current_entries():
             value = entry.current(on_step)
             if value is None:
@@ -236,7 +220,12 @@ def _forked_name(entry: Entry, on_step: bool) -> str:
     return entry.name + entry.suffix
 
 
-def _as_float(value: Tensor, fx: str, name: str) -> Tensor:
+def _copied(value: Tensor, fx: str, name: str) -> Tensor:
+    """A floating-point copy that nobody else holds, without the graph."""
+    # Detached before it is copied, so that no autograd node is made for the copy.
+    value = value.detach()
+    if value.dtype in FLOATS:
+        return value.clone()
     if not value.is_floating_point():
         warn_once(
             f"You called `self.log({name!r}, ...)` in your `{fx}` but the value needs to be floating to be reduced."

@@ -52,14 +52,14 @@ def _dump_entry(key: tuple[str, str, int | None], entry: Entry) -> dict[str, Any
         "logger": entry.logger,
         "on_step": entry.on_step,
         "on_epoch": entry.on_epoch,
-        "metric_attribute": entry.given[5],
-        "add_dataloader_idx": entry.given[6],
+        "metric_attribute": entry.how[5],
+        "add_dataloader_idx": entry.how[6],
         "dataloader_idx": entry.dataloader_idx,
         "is_metric": entry.metric is not None,
         "is_reset": entry.is_reset,
         "value": entry.value,
         "weight": entry.weight,
-        "last": entry.last if isinstance(entry.last, Tensor) else None,
+        "last": last if isinstance(last := entry.of_step(), Tensor) else None,
     }
 
 
@@ -68,8 +68,8 @@ def _restored_entry(kept: dict[str, Any], modules: dict[str, Any]) -> Entry | No
     if kept["is_metric"] and metric is None:
         return None  # held by another attribute now
     names = ("prog_bar", "logger", "on_step", "on_epoch", "reduce", "metric_attribute", "add_dataloader_idx")
-    given = (*(kept[name] for name in names), kept["dataloader_idx"])
-    entry = Entry(kept["fx"], kept["name"], kept["reduce"], given, metric)
+    how = tuple(kept[name] for name in names)
+    entry = Entry(kept["fx"], kept["name"], kept["reduce"], how, kept["dataloader_idx"], metric)
     for slot in ("value", "weight", "last", "is_reset"):
         setattr(entry, slot, kept[slot])
     return entry

@@ -1,6 +1,6 @@
 """The training loop. Read this first.
 
-``fit`` runs ``train_epoch`` until it is done; ``train_epoch`` takes batches, hands each to ``run.step`` (see
+``fit`` runs ``train_epoch`` until it is done; ``train_epoch`` takes batches, hands each to a step (see
 ``torchlift.step``) and validates when it is time. ``check_sanity`` comes before. Everything is a plain function of the
 ``Run`` record. The order of events is Lightning's, to the random draw.
 """
@@ -20,7 +20,7 @@ from torchlift.rows import send_epoch, send_step
 from torchlift.run import Run, batch_step, own_method
 from torchlift.schedulers import Schedulers
 from torchlift.states import RunningStage
-from torchlift.step import choose_step, forward_step
+from torchlift.step import choose_step
 from torchlift.training_data import setup_training
 from torchlift.utilities.exceptions import PossibleUserWarning, SIGTERMException
 from torchlift.utilities.rank_zero import info_once, rank_zero_info, rank_zero_warn, warn_once
@@ -94,14 +94,12 @@ def start(run: Run) -> None:
     call_both(trainer, "on_train_start")
     run.hooks = HookTable(trainer, module, run.logged)
     run.automatic = module.automatic_optimization
-    run.optimizer = trainer.optimizers[0] if trainer.optimizers else None
     run.own_optimizer_step = own_method(run, "optimizer_step")
     run.own_backward = own_method(run, "backward", action_of("Strategy", trainer.strategy, "backward"))
     run.own_zero_grad = own_method(run, "optimizer_zero_grad")
-    run.own_clipping = own_method(run, "configure_gradient_clipping")
+    run.own_clipping = own_method(run, "configure_gradient_clipping") or run.own_clipping
     run.own_scheduler_step = own_method(run, "lr_scheduler_step")
     run.training_step = batch_step(module, "training_step", run.precision)
-    run.step = timed(trainer, "run_training_batch", choose_step(run))
 
 
 def done(run: Run) -> bool:
@@ -151,43 +149,45 @@ def start_epoch(run: Run) -> None:
 
 
 def train_epoch(run: Run) -> None:
-    """All batches of one epoch."""
-    trainer, hooks, state, logged, step = run.trainer, run.hooks, run.fit, run.logged, run.step
-    progress, batches, transfer = state.batch_progress, state.batches, run.transfer
-    assert batches is not None and step is not None
-    if state._skip_backward and run.automatic:
-        step = forward_step
-    if state.resuming:
-        state.resuming.begin_epoch(run)
-        state.resuming.start_batches(run)
+    """All batches of one epoch: take one, step, tell who listens, validate if it is time; until the epoch is over.
+
+    What cannot change within an epoch is looked up before it: this loop is paid for at every step.
+    """
+    trainer, state, logged, results, transfer = run.trainer, run.fit, run.logged, run.fit.results, run.transfer
+    progress, batches, resuming = state.batch_progress, state.batches, state.resuming
+    batch_start, batch_end = run.hooks.on_train_batch_start, run.hooks.on_train_batch_end
+    assert batches is not None
+    if resuming:
+        resuming.begin_epoch(run)
+        resuming.start_batches(run)
     else:
         state.start_epoch_counters()
         if state.epoch_progress.completed > 0:
             # The first epoch's iterator was made with the loaders, before `on_train_start`.
             start_batches(state)
         remember_first_batch(state)
-    schedulers, validates = Schedulers(run), is_validation_epoch(run)
-    take = timed(trainer, "[_TrainingEpochLoop].train_dataloader_next", batches.choose_take())
-    has_schedulers = bool(schedulers)
+    take, length = batches.choose_take()
+    take = timed(trainer, "[_TrainingEpochLoop].train_dataloader_next", take)
+    step = timed(trainer, "run_training_batch", choose_step(run))
+    schedulers, validates, validates_between = Schedulers(run), is_validation_epoch(run), _validates_between(run)
 
-    while True:
-        is_end_near = progress.is_last_batch or trainer.should_stop or state.max_steps != -1 or state.resuming
-        if is_end_near and _epoch_is_over(run):
-            break
-        if not (state.resuming and _skips_training(run, validates and _validation_is_due(run))):
+    is_over = _epoch_is_over(run)
+    while not is_over:
+        if not (resuming and _skips_training(run, validates and _validation_is_due(run))):
             try:
                 batch = take()
             except StopIteration:
                 break
             index = progress.ready
-            progress.is_last_batch = batches.done
+            progress.is_last_batch = index + 1 >= length or batches.done
             batch = transfer(batch, 0)
             progress.ready, progress.phase = index + 1, READY
-            logged.batch_started(batch)
+            logged.first_batch = logged.first_batch is None
+            results.batch, results.batch_size = batch, None
             outputs: dict[str, Any] | None = None
             if batch is None:
                 warn_once("train_dataloader yielded None. If this was on purpose, ignore this warning...")
-            elif hooks.on_train_batch_start and hooks.on_train_batch_start(batch, index) == -1:
+            elif batch_start and batch_start(batch, index) == -1:
                 # The rest of the epoch is left out: the schedulers take this for its last batch.
                 progress.is_last_batch, progress.phase = True, PROCESSED
                 schedulers.after_batch(index)
@@ -196,27 +196,36 @@ def train_epoch(run: Run) -> None:
                 progress.phase = STARTED
                 outputs = step(run, batch, index)
             progress.phase = PROCESSED
-            if has_schedulers:
+            if schedulers.any:
                 schedulers.after_batch(index)
-            if hooks.on_train_batch_end:
-                hooks.on_train_batch_end(outputs, batch, index)
-            logged.batch_ended()
+            if batch_end:
+                batch_end(outputs, batch, index)
+            results.batch, results.batch_size, logged.unread = None, None, True
             progress.phase = COMPLETED
             if trainer._loggers:
                 send_step(run)
-        if validates and _validation_is_due(run):
+        is_end_near = progress.is_last_batch or trainer.should_stop
+        if validates and (is_end_near or validates_between) and _validation_is_due(run):
             _validate(run)
         if trainer.accumulate_grad_batches == 1 or not state.accumulates(trainer.accumulate_grad_batches):
-            if has_schedulers:
+            if schedulers.any:
                 schedulers.after_validation()
             state._batches_that_stepped += 1
-        if trainer.should_stop:
-            for logger in trainer.loggers:
-                logger.save()
-        if state.resuming:
-            state.resuming.iteration_done()
-        if trainer.received_sigterm and not (state.on_last_batch or _is_out_of_steps(run)):
-            raise SIGTERMException
+        if is_end_near or state.max_steps != -1 or resuming or trainer.should_stop or trainer.received_sigterm:
+            is_over = _turn_ends_epoch(run)
+
+
+def _turn_ends_epoch(run: Run) -> bool:
+    """After a batch that may be the epoch's last, or after which somebody wants to stop."""
+    trainer, state = run.trainer, run.fit
+    if trainer.should_stop:
+        for logger in trainer.loggers:
+            logger.save()
+    if state.resuming:
+        state.resuming.iteration_done()
+    if trainer.received_sigterm and not (state.on_last_batch or _is_out_of_steps(run)):
+        raise SIGTERMException
+    return _epoch_is_over(run)
 
 
 def _skips_training(run: Run, validation_is_due: bool) -> bool:
@@ -274,6 +283,14 @@ def _is_out_of_steps(run: Run) -> bool:
     return run.fit.max_steps != -1 and run.fit.global_step >= run.fit.max_steps
 
 
+def _validates_between(run: Run) -> bool:
+    """Whether validation can be due elsewhere than after the epoch's last batch or before a stop."""
+    trainer = run.trainer
+    timed = trainer._val_check_time_interval is not None
+    in_epochs = trainer.check_val_every_n_epoch is not None
+    return timed or not in_epochs or trainer.val_check_batch not in (float("inf"), run.fit.max_batches)
+
+
 def _validation_is_due(run: Run) -> bool:
     """Whether validation runs after this batch, in an epoch in which it does run."""
     trainer, state = run.trainer, run.fit
@@ -303,5 +320,6 @@ def _validate(run: Run) -> None:
     if not run.fit.accumulates(trainer.accumulate_grad_batches):
         call_module(trainer, "on_validation_model_zero_grad")
     evaluate(run, run.fit.val_loop)
+    trainer._last_val_time = time.monotonic()
     trainer._enter(RunningStage.TRAINING)
     logged.first_batch = first_batch

@@ -78,8 +78,6 @@ class LoggingMethods:
             )
             return
         if isinstance(value, Tensor):
-            # Detached before it is copied, so that no autograd node is made for the copy.
-            value = value.detach().clone()
             if value.dim():
                 value = _single_element(name, value)
         elif isinstance(value, numbers.Number):
@@ -91,18 +89,9 @@ class LoggingMethods:
                 f"You called `self.log({name!r}, ..., logger=True)` but have no logger configured. You can enable one"
                 " by doing `Trainer(logger=ALogger(...))`"
             )
-        trainer._logged.log(
-            name,
-            value,
-            prog_bar,
-            True if logger is None else logger,
-            on_step,
-            on_epoch,
-            reduce_fx,
-            add_dataloader_idx,
-            batch_size,
-            metric_attribute,
-        )
+        logger = True if logger is None else logger
+        how = (prog_bar, logger, on_step, on_epoch, reduce_fx, metric_attribute, add_dataloader_idx)
+        trainer._logged.log(name, value, how, batch_size)
 
     def log_dict(
         self,

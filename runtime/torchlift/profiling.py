@@ -3,7 +3,7 @@
 Callables are wrapped once, before the loop starts; without a profiler they stay as they are, and a step costs nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from torchlift.profilers.base import PassThroughProfiler
@@ -51,6 +51,21 @@ def timed(trainer: "Trainer", action: str, function: Callable[..., Any]) -> Call
             return function(*args, **kwargs)
 
     return call
+
+
+def timed_iterator(trainer: "Trainer", action: str, iterator: Iterator[Any]) -> Iterator[Any]:
+    """`iterator`, each of whose items is an action of the profiler."""
+
+    def items() -> Iterator[Any]:
+        take = timed(trainer, action, iterator.__next__)
+        while True:
+            try:
+                item = take()
+            except StopIteration:
+                return
+            yield item
+
+    return items() if is_profiled(trainer) else iterator
 
 
 def timed_method(trainer: "Trainer", kind: str, holder: Any, name: str) -> Callable[..., Any]:

@@ -22,23 +22,28 @@ REDUCTIONS: dict[Any, str] = {
     torch.min: "min",
     min: "min",
 }
+FLOATS = (torch.float32, torch.float64)
 _START = {"mean": 0.0, "sum": 0.0, "max": float("-inf"), "min": float("inf")}
 
 
 def default_dtype() -> torch.dtype:
     """The dtype of a logged Python number: torch's default, but never below float32."""
     dtype = torch.get_default_dtype()
-    return dtype if dtype in (torch.float32, torch.float64) else torch.float32
+    return dtype if dtype in FLOATS else torch.float32
 
 
 class Entry:
-    """One name logged in one hook: how it was asked for, and the values so far in the epoch."""
+    """One name logged in one hook: how it was asked for, and the values so far in the epoch.
+
+    ``how`` holds the arguments of ``self.log`` that may not change from step to step: `prog_bar`, `logger`, `on_step`,
+    `on_epoch`, `reduce_fx`, `metric_attribute`, `add_dataloader_idx`.
+    """
 
     __slots__ = (
         "computed",
         "dataloader_idx",
         "fx",
-        "given",
+        "how",
         "is_reset",
         "last",
         "logger",
@@ -54,27 +59,32 @@ class Entry:
         "weight",
     )
 
-    def __init__(self, fx: str, name: str, reduce: str, given: tuple, metric: Any | None) -> None:
-        self.fx, self.name, self.reduce, self.given, self.metric = fx, name, reduce, given, metric
-        self.prog_bar, self.logger, self.on_step, self.on_epoch = given[:4]
-        self.on_step, self.on_epoch = levels(fx.partition(".")[0], self.on_step, self.on_epoch)
-        self.dataloader_idx: int | None = given[-1]
-        self.suffix = f"/dataloader_idx_{given[-1]}" if given[-1] is not None and given[-2] else ""
+    def __init__(
+        self, fx: str, name: str, reduce: str, how: tuple, dataloader_idx: int | None, metric: Any | None
+    ) -> None:
+        self.fx, self.name, self.reduce, self.dataloader_idx, self.metric = fx, name, reduce, dataloader_idx, metric
+        self.how = how
+        self.prog_bar, self.logger, on_step, on_epoch, _, _, add_dataloader_idx = how
+        self.on_step, self.on_epoch = levels(fx.partition(".")[0], on_step, on_epoch)
+        self.suffix = f"/dataloader_idx_{dataloader_idx}" if dataloader_idx is not None and add_dataloader_idx else ""
         self.start: Tensor = torch.tensor(_START[reduce], dtype=default_dtype())
         self.value: Any = self.start
         self.weight = 0
-        self.last: Tensor | None = None
+        self.last: Any = None  # a tensor, or a number with the dtype that the logged tensor had
         self.computed: Tensor | None = None
         self.is_reset = False
 
+    def asks_the_same(self, other: "Entry") -> bool:
+        """Whether both were logged with arguments that mean the same."""
+        names = ("prog_bar", "logger", "on_step", "on_epoch", "reduce", "dataloader_idx", "suffix")
+        return self.how[5] == other.how[5] and all(getattr(self, name) == getattr(other, name) for name in names)
+
     def update(self, value: Tensor, batch_size: int) -> None:
-        """Take in the value of one more step; `value` is this entry's own."""
+        """Take in the value of one more step, which is reduced over the epoch; `value` is this entry's own."""
         self.is_reset = False
         self.computed = None
         if self.on_step:
             self.last = value
-            if not self.on_epoch:
-                return
         if self.start.device != value.device:
             self.start, self.value = self.start.to(value.device), self.value.to(value.device)
         if self.reduce == "mean":
@@ -100,7 +110,7 @@ class Entry:
     def current(self, on_step: bool) -> Tensor | None:
         """The value for a step, or the reduction over the epoch; ``None`` where this entry has none at that level."""
         if on_step:
-            return self.last if self.on_step else None
+            return self.of_step() if self.on_step else None
         if not self.on_epoch:
             return None
         if self.computed is None:
@@ -111,6 +121,13 @@ class Entry:
                     f" Found {self.computed}"
                 )
         return self.computed
+
+    def of_step(self) -> Tensor | None:
+        """The value of the last step."""
+        if type(self.last) is tuple:
+            number, dtype = self.last
+            self.last = torch.tensor(number, dtype=dtype if dtype in FLOATS else default_dtype())
+        return self.last
 
     def _reduced(self) -> Tensor:
         if self.metric is not None:
@@ -131,7 +148,8 @@ class Results:
 
     def __init__(self, training: bool) -> None:
         self.training = training
-        self.entries: dict[tuple[str, str, int | None], Entry] = {}
+        self.entries: dict[tuple[str, str, int | None], Entry] = {}  # by hook, name and loader
+        self.by_call: dict[tuple, Entry] = {}  # by all that a call of `self.log` says
         self.batch: Any = None
         self.batch_size: int | None = None
         self.dataloader_idx: int | None = None

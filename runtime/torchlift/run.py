@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
@@ -13,6 +14,7 @@ from torchlift.logged import Logged
 from torchlift.precision import Precision
 from torchlift.profiling import action_of, is_profiled, timed, timed_method
 from torchlift.strategies import Strategy
+from torchlift.utilities.apply import move_data_to_device
 from torchlift.utilities.rank_zero import warn_once
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from torchlift.module import LightningModule
     from torchlift.trainer import Trainer
 
-Step = Callable[["Run", Any, int], dict[str, Any]]
 BatchStep = Callable[[Any, int], Any]
 Transfer = Callable[[Any, int], Any]
 Method = Callable[..., Any]
@@ -32,7 +33,6 @@ class Run:
     """Everything the loop needs, found out beforehand.
 
     Attributes:
-        step: one training batch, in the form that this module and optimizer need (see ``torchlift.step``).
         training_step: the module's, in its precision's context, with or without the batch's index.
         automatic: whether the loop runs backward and the optimizer's step.
         transfer: a batch to its device, through the data hooks that are overridden.
@@ -53,7 +53,6 @@ class Run:
     transfer: Transfer
     hooks: HookTable
     automatic: bool
-    step: Step | None = None
     training_step: BatchStep | None = None
     optimizer: Optimizer | None = None
     update: Method = field(init=False)
@@ -193,7 +192,6 @@ def make_transfer(
 ) -> Transfer:
     """One function that takes a batch to the device, through the data hooks that somebody overrides."""
     from torchlift.module_hooks import DataHooks
-    from torchlift.utilities.apply import move_data_to_device
 
     device, strategy_moves = strategy.root_device, is_overridden("batch_to_device", strategy, Strategy)
     holders = [_hook_holder(name, module, datamodule) for name in DATA_HOOKS]
@@ -201,7 +199,7 @@ def make_transfer(
     trainer = module.trainer
     if not hooked and not strategy_moves and not is_profiled(trainer):
         if not is_overridden("convert_input", precision, Precision):
-            return lambda batch, dataloader_idx: move_data_to_device(batch, device)
+            return _to_cpu if device.type == "cpu" else lambda batch, dataloader_idx: move_data_to_device(batch, device)
         return lambda batch, dataloader_idx: move_data_to_device(precision.convert_input(batch), device)
     kinds = ["LightningModule" if one is module else "LightningDataModule" for one in holders]
     before, move, after = (timed_method(trainer, *one) for one in zip(kinds, holders, DATA_HOOKS))
@@ -218,3 +216,16 @@ def make_transfer(
         return after(to_device(batch, dataloader_idx), dataloader_idx)
 
     return transfer
+
+
+def _to_cpu(batch: Any, dataloader_idx: int) -> Any:
+    """``move_data_to_device(batch, "cpu")``, without the walk for the common shapes: tensors there stay themselves."""
+    kind = type(batch)
+    if kind is Tensor:
+        return batch if batch.is_cpu else batch.cpu()
+    if kind is not list and kind is not tuple:
+        return move_data_to_device(batch, "cpu")
+    for value in batch:
+        if type(value) is not Tensor or not value.is_cpu:
+            return move_data_to_device(batch, "cpu")
+    return batch if kind is tuple else batch.copy()

@@ -15,19 +15,16 @@ if TYPE_CHECKING:
 
 
 class Schedulers:
-    """The schedulers of automatic optimization, sorted by the moment of their step. False when there is none."""
+    """The schedulers of automatic optimization, sorted by the moment of their step."""
 
     def __init__(self, run: "Run") -> None:
         configs = run.trainer.lr_scheduler_configs if run.automatic else []
         self._run = run
-        self._any = bool(configs)
+        self.any = bool(configs)
         self._by_step = [c for c in configs if c.interval == "step" and not c.reduce_on_plateau]
         self._by_epoch = [c for c in configs if c.interval == "epoch" and not c.reduce_on_plateau]
         self._plateau_by_step = [c for c in configs if c.interval == "step" and c.reduce_on_plateau]
         self._plateau_by_epoch = [c for c in configs if c.interval == "epoch" and c.reduce_on_plateau]
-
-    def __bool__(self) -> bool:
-        return self._any
 
     def after_batch(self, batch_idx: int) -> None:
         """A batch was processed."""

@@ -21,12 +21,21 @@ from torchlift.utilities.rank_zero import warn_once
 
 
 def choose_step(run: Run) -> Callable[[Run, Any, int], dict[str, Any]]:
-    """The form of step that this module and its optimizer need, decided once."""
+    """The form of step that this module, its optimizer and those who listen need, decided at the start of an epoch."""
+    hooks, optimizers = run.hooks, run.trainer.optimizers
+    run.optimizer = optimizers[0] if optimizers else None
     if not run.automatic:
         return manual_step
     assert run.optimizer is not None
+    if run.fit._skip_backward:
+        return forward_step
     if run.own_optimizer_step or run.strategy_step or not accepts_plain_step(run.optimizer):
         return closure_step
+    listens = hooks.on_before_zero_grad or hooks.on_before_backward or hooks.on_after_backward
+    if listens or hooks.on_before_optimizer_step or run.own_zero_grad or run.own_clipping:
+        return hooked_step
+    if run.own_backward or run.strategy_backward:
+        return hooked_step
     return plain_step
 
 
@@ -49,11 +58,38 @@ def decide(run: Run) -> None:
 
 
 def plain_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
-    """Loss, gradients, update: the loop of a plain script, with hooks where somebody listens."""
+    """Loss, gradients, update: the loop of a plain script, where nobody listens in between."""
+    logged, optimizer, fit, trainer = run.logged, run.optimizer, run.fit, run.trainer
+    every = trainer.accumulate_grad_batches
+    logged.fx = "training_step"
+    output = run.training_step(batch, batch_idx)  # type: ignore[misc]
+    loss = output if type(output) is Tensor and every == 1 else loss_of(output, every)
+    outputs = outputs_of(output, loss) if run.hooks.reads_outputs else {}
+    logged.fx = "optimizer_step"
+    if every == 1 or batch_idx % every == 0:
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        fit.zero_grads.total += 1
+    if loss is not None:
+        logged.fx = "backward"
+        loss.backward()
+        logged.fx = "optimizer_step"
+    if every == 1 or not fit.accumulates(every):
+        if trainer.gradient_clip_val:
+            clip(run, optimizer)  # type: ignore[arg-type]
+        optimizer.step()  # type: ignore[union-attr]
+        fit.steps.total += 1
+    logged.fx = None
+    return outputs
+
+
+def hooked_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
+    """As ``plain_step``, with the hooks that somebody overrides."""
     hooks, fit, optimizer, every = run.hooks, run.fit, run.optimizer, run.trainer.accumulate_grad_batches
     assert run.training_step is not None and optimizer is not None
     run.logged.fx = "training_step"
-    loss, outputs = split_output(run.training_step(batch, batch_idx), every)
+    output = run.training_step(batch, batch_idx)
+    loss = loss_of(output, every)
+    outputs = outputs_of(output, loss)
     run.logged.fx = "optimizer_step"
     if batch_idx % every == 0:
         zero_grad(run, optimizer, batch_idx)
@@ -84,7 +120,9 @@ def closure_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
         nonlocal outputs
         outer, run.logged.fx = run.logged.fx, "training_step"
         assert run.training_step is not None and optimizer is not None
-        loss, outputs = split_output(run.training_step(batch, batch_idx), every)
+        output = run.training_step(batch, batch_idx)
+        loss = loss_of(output, every)
+        outputs = outputs_of(output, loss)
         run.logged.fx = outer
         if batch_idx % every == 0:
             zero_grad(run, optimizer, batch_idx)
@@ -116,7 +154,8 @@ def forward_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
         nonlocal outputs
         outer, run.logged.fx = run.logged.fx, "training_step"
         assert run.training_step is not None
-        _, outputs = split_output(run.training_step(batch, batch_idx), every)
+        output = run.training_step(batch, batch_idx)
+        outputs = outputs_of(output, loss_of(output, every))
         run.logged.fx = outer
         return outputs.get("loss")
 
@@ -152,13 +191,12 @@ def manual_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
     )
 
 
-def split_output(output: Any, every: int) -> tuple[Tensor | None, dict[str, Any]]:
-    """The loss to differentiate (divided by the number of accumulated batches), and what ``on_train_batch_end`` gets.
+def loss_of(output: Any, every: int) -> Tensor | None:
+    """The loss to differentiate, divided by the number of accumulated batches; ``None`` leaves the batch out.
 
     Raises:
         MisconfigurationException: `output` is no tensor, no mapping with ``"loss"``, and not ``None``.
     """
-    extra: dict[str, Any] = {}
     if isinstance(output, Tensor):
         loss = output
     elif isinstance(output, Mapping):
@@ -167,19 +205,26 @@ def split_output(output: Any, every: int) -> tuple[Tensor | None, dict[str, Any]
                 "In automatic_optimization, when `training_step` returns a dict, the 'loss' key needs to be present"
             )
         loss = output["loss"]
-        extra = {key: value for key, value in output.items() if key != "loss"}
     elif output is None:
         warn_once("`training_step` returned `None`. If this was on purpose, ignore this warning...")
-        return None, extra
+        return None
     else:
         raise MisconfigurationException(
             "In automatic optimization, `training_step` must return a Tensor, a dict, or None (where the step will be"
             f" skipped). Yours returned `{type(output).__name__}`."
         )
-    if every > 1:
-        loss = loss / every
+    return loss / every if every > 1 else loss
+
+
+def outputs_of(output: Any, loss: Tensor | None) -> dict[str, Any]:
+    """What ``on_train_batch_end`` gets: the loss that was differentiated, and what else `output` holds."""
+    if loss is None:
+        return {}
     # A copy: whoever changes the loss in place later must not change what was reported.
-    return loss, {"loss": loss.detach().clone(), **extra}
+    outputs: dict[str, Any] = {"loss": loss.detach().clone()}
+    if isinstance(output, Mapping):
+        outputs.update((key, value) for key, value in output.items() if key != "loss")
+    return outputs
 
 
 def zero_grad(run: Run, optimizer: Optimizer, batch_idx: int) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from torchlift.callback import ignores_outputs
 from torchlift.callbacks.progress._meter import Meter, PlainLines, Sink
 from torchlift.callbacks.progress.progress_bar import ProgressBar
 
@@ -141,6 +142,7 @@ class RichProgressBar(ProgressBar):
         self._batches = 0
         self._begin(self._train_meter)
 
+    @ignores_outputs
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

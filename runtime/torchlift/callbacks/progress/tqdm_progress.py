@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
+from torchlift.callback import ignores_outputs
 from torchlift.callbacks.progress.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ class TQDMProgressBar(ProgressBar):
         self._batches = 0
         _restart(self.train_progress_bar, f"Epoch {trainer.current_epoch}", self.total_train_batches)
 
+    @ignores_outputs
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
