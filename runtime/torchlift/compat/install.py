@@ -1,8 +1,8 @@
 """Put the finder in place, and take it away again."""
 
+import importlib
 import logging
 import sys
-from importlib.util import find_spec
 from types import ModuleType
 
 from torchlift.compat.finder import FINDER
@@ -64,16 +64,11 @@ def uninstall() -> None:
     _give_loggers_back()
 
 
-def is_real_lightning_here() -> bool:
-    """Whether the real Lightning could be imported if we were not in its place."""
-    installed = is_installed()
-    if installed:
-        sys.meta_path.remove(FINDER)
-    try:
-        return any(name not in sys.modules and find_spec(name) is not None for name in ROOTS)
-    finally:
-        if installed:
-            sys.meta_path.insert(0, FINDER)
+def take_over(name: str) -> None:
+    """Install from within the module `name`, one of Lightning's, that was found on the path; it is replaced."""
+    sys.modules.pop(name)
+    install()
+    importlib.import_module(name)
 
 
 def _share_loggers() -> None:

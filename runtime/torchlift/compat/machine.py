@@ -10,7 +10,7 @@ import platform
 import re
 import sys
 
-_COMPARED = re.compile(r"_(?P<package>[A-Z]+)_(?P<how>GREATER_EQUAL|EQUAL|LESS_EQUAL|LESS)_(?P<version>\d+(_\d+)*)")
+_COMPARED = re.compile(r"_(?P<package>[A-Z_]+?)_(?P<how>GREATER_EQUAL|EQUAL|LESS_EQUAL|LESS)_(?P<version>\d+(_\d+)*)")
 _AVAILABLE = re.compile(r"_(?P<package>[A-Z_]+)_AVAILABLE")
 _HOW = {"GREATER_EQUAL": operator.ge, "EQUAL": operator.eq, "LESS_EQUAL": operator.le, "LESS": operator.lt}
 _MODULE = {

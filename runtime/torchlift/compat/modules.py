@@ -6,7 +6,6 @@ module, a small one is made whose names all come from the tables.
 """
 
 import importlib
-import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -88,14 +87,26 @@ class Facade(ModuleType):
 
     def __init__(self, path: str, target: ModuleType, spec: ModuleSpec | None) -> None:
         super().__init__(path, target.__doc__)
-        vars(self).update(__path__=[], __spec__=spec, _target=target)
+        vars(self).update(__path__=[], __spec__=spec, _target=target, _before={})
 
     def __getattr__(self, name: str) -> Any:
         target = vars(self)["_target"]
         return getattr(target, name) if name in vars(target) else _find(self.__name__, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._target if name in vars(self._target) else super(), name, value)
+        held = vars(self._target)
+        if name in held:
+            self._before.setdefault(name, held[name])
+            setattr(self._target, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Patches that find a name nowhere in this module's own dictionary take themselves back by deleting it."""
+        if name in self._before:
+            setattr(self._target, name, self._before.pop(name))
+        else:
+            super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *dir(self._target)})
@@ -141,8 +152,3 @@ def detach_fallbacks() -> None:
     for fallback in _fallbacks.values():
         fallback.detach()
     _fallbacks.clear()
-
-
-def loaded_stand_ins() -> list[str]:
-    """The names of Lightning's that are in ``sys.modules`` as stand-ins."""
-    return sorted(name for name, module in sys.modules.items() if isinstance(module, (Synthetic, Facade)))

@@ -17,16 +17,14 @@ _ALIKE = {
 }
 
 MOVED = {
-    "lightning.pytorch.accelerators.accelerator": "torchlift.accelerators",
-    "lightning.pytorch.accelerators.cpu": "torchlift.accelerators",
-    "lightning.pytorch.accelerators.cuda": "torchlift.accelerators",
-    "lightning.pytorch.accelerators.mps": "torchlift.accelerators",
     "lightning.pytorch.core.datamodule": "torchlift.datamodule",
     "lightning.pytorch.core.hooks": "torchlift.module_hooks",
     "lightning.pytorch.core.mixins.hparams_mixin": "torchlift.hparams",
     "lightning.pytorch.core.module": "torchlift.module",
     "lightning.pytorch.core.optimizer": "torchlift.optim",
     "lightning.pytorch.core.saving": "torchlift.loading",
+    "lightning.pytorch.plugins.io.checkpoint_plugin": "torchlift.checkpoint_io",
+    "lightning.pytorch.plugins.io.torch_plugin": "torchlift.checkpoint_io",
     "lightning.pytorch.plugins.precision": "torchlift.precision",
     "lightning.pytorch.plugins.precision.amp": "torchlift.precision",
     "lightning.pytorch.plugins.precision.double": "torchlift.precision",
@@ -37,11 +35,14 @@ MOVED = {
     "lightning.pytorch.trainer.states": "torchlift.states",
     "lightning.pytorch.trainer.trainer": "torchlift.trainer",
     "lightning.pytorch.utilities.model_summary.model_summary": "torchlift.utilities.model_summary",
-    "lightning.fabric.accelerators.accelerator": "torchlift.accelerators",
-    "lightning.fabric.accelerators.cpu": "torchlift.accelerators",
-    "lightning.fabric.accelerators.cuda": "torchlift.accelerators",
-    "lightning.fabric.accelerators.mps": "torchlift.accelerators",
+    "lightning.fabric.plugins.io.checkpoint_io": "torchlift.checkpoint_io",
+    "lightning.fabric.plugins.io.torch_io": "torchlift.checkpoint_io",
     "lightning.fabric.plugins.precision": "torchlift.precision",
+    "lightning.fabric.plugins.precision.amp": "torchlift.precision",
+    "lightning.fabric.plugins.precision.double": "torchlift.precision",
+    "lightning.fabric.plugins.precision.half": "torchlift.precision",
+    "lightning.fabric.plugins.precision.precision": "torchlift.precision",
+    "lightning.fabric.utilities.apply_func": "torchlift.utilities.apply",
 }
 
 

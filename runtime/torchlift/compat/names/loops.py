@@ -17,6 +17,7 @@ NOT_HERE = {
     "lightning.pytorch.loops.loop": {PRIVATE: "_Loop"},
     "lightning.pytorch.loops.optimization": {PRIVATE: "_AutomaticOptimization _ManualOptimization"},
     "lightning.pytorch.loops.optimization.automatic": {PRIVATE: "Closure ClosureResult _AutomaticOptimization"},
+    "lightning.pytorch.loops.optimization.closure": {PRIVATE: "AbstractClosure OutputResult"},
     "lightning.pytorch.loops.optimization.manual": {PRIVATE: "ManualResult _ManualOptimization"},
     "lightning.pytorch.loops.prediction_loop": {PRIVATE: "_PredictionLoop"},
     "lightning.pytorch.loops.progress": {

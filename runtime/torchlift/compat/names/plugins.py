@@ -4,11 +4,9 @@ from torchlift.compat.names.reasons import DISTRIBUTED, LATER, PRIVATE, QUANTIZE
 
 _SHARDED = "DeepSpeedPrecision FSDPPrecision"
 _QUANTIZED = "BitsandbytesPrecision TransformerEnginePrecision"
-_OLD_NAMES = "DoublePrecision HalfPrecision MixedPrecision Precision"
 
 HERE = {
-    "lightning.pytorch.plugins": {"torchlift.precision": _OLD_NAMES},
-    "lightning.pytorch.plugins.io": {},
+    "lightning.pytorch.plugins.io": {"torchlift.plugins": "CheckpointIO TorchCheckpointIO"},
 }
 
 NOT_HERE = {
@@ -28,11 +26,10 @@ NOT_HERE = {
         " SLURMEnvironment TorchElasticEnvironment",
         TPU: "XLAEnvironment",
     },
-    "lightning.pytorch.plugins.io": {LATER: "AsyncCheckpointIO CheckpointIO TorchCheckpointIO", TPU: "XLACheckpointIO"},
+    "lightning.pytorch.plugins.io": {LATER: "AsyncCheckpointIO", TPU: "XLACheckpointIO"},
     "lightning.pytorch.plugins.io.async_plugin": {LATER: "AsyncCheckpointIO"},
-    "lightning.pytorch.plugins.io.checkpoint_plugin": {LATER: "CheckpointIO"},
-    "lightning.pytorch.plugins.io.torch_plugin": {LATER: "TorchCheckpointIO"},
     "lightning.pytorch.plugins.io.wrapper": {LATER: "_WrappingCheckpointIO"},
+    "lightning.pytorch.plugins.io.xla_plugin": {TPU: "XLACheckpointIO"},
     "lightning.pytorch.plugins.layer_sync": {DISTRIBUTED: "LayerSync TorchSyncBatchNorm"},
     "lightning.pytorch.plugins.precision": {DISTRIBUTED: _SHARDED, QUANTIZED: _QUANTIZED, TPU: "XLAPrecision"},
     "lightning.pytorch.plugins.precision.bitsandbytes": {QUANTIZED: "BitsandbytesPrecision"},

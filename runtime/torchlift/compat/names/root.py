@@ -14,8 +14,6 @@ _MAIN = {
 HERE = {
     "lightning": _MAIN,
     "lightning.pytorch": _MAIN,
-    "lightning.__version__": {"torchlift.compat.paths": "version=LIGHTNING_VERSION"},
-    "lightning.pytorch.__version__": {"torchlift.compat.paths": "version=LIGHTNING_VERSION"},
 }
 
 NOT_HERE = {

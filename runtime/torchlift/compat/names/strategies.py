@@ -15,6 +15,7 @@ NOT_HERE = {
     "lightning.pytorch.strategies.launchers": {
         PRIVATE: "_MultiProcessingLauncher _SubprocessScriptLauncher _XLALauncher _Launcher"
     },
+    "lightning.pytorch.strategies.launchers.launcher": {PRIVATE: "_Launcher"},
     "lightning.pytorch.strategies.launchers.multiprocessing": {
         PRIVATE: "_GlobalStateSnapshot _MultiProcessingLauncher"
     },

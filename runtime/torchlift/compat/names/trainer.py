@@ -49,6 +49,7 @@ NOT_HERE = {
         PRIVATE: "_Metadata _ResultCollection _ResultMetric _Sync warning_cache"
     },
     "lightning.pytorch.trainer.connectors.signal_connector": {PRIVATE: "_SignalConnector _HandlersCompose"},
+    "lightning.pytorch.trainer.setup": {PRIVATE: "_init_profiler _log_device_info"},
     "lightning.pytorch.tuner.lr_finder": {PRIVATE: "_LinearLR _ExponentialLR"},
     "lightning.pytorch.profilers": {TPU: "XLAProfiler"},
     "lightning.pytorch.profilers.xla": {TPU: "XLAProfiler"},
