@@ -52,7 +52,7 @@ class TrainerWriter:
         ]
         if plan.accelerator != '"cpu"':
             out += self._back_to_device()
-        out += [alias(plan, v) for v in plan.alias_after]
+        out += [alias(plan, v) for v in plan.alias_after if v not in plan.module.passed]  # those kept their names
         return out + [f"{self._name_after(v)}.eval()" for v in plan.eval_after]
 
     def _name_after(self, var: Var) -> str:

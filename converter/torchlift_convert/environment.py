@@ -131,7 +131,7 @@ class Environment:
         plan = self.plan
         if plan.regions.optimization is Optimization.MANUAL and self.region is Region.STEP:
             return None
-        if plan.module.early_optimizers:
+        if plan.module.early_optimizers or var in plan.roles.handed:
             return f"self.{plan.names[var]}"
         if self.region is Region.BEFORE_STEP:
             return "optimizer"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torchlift_convert import facts as F
+from torchlift_convert.callers import Callers, callers_of, defaults_of
 from torchlift_convert.names import own_nodes
 from torchlift_convert.nest import Nest, nodes_of
 from torchlift_convert.program import Bound, Frame, Item, Program, Var, walk_statements_of_scope
@@ -26,6 +27,7 @@ class Definition:
 class Roles:
     """Variables by role. An optimizer that the script's own class makes is in ``foreign`` too; ``tensors`` are what an
     optimizer is made from besides models: tensors as in ``SGD([w], lr)``, parts of models, lists of parameters.
+    ``handed``: optimizers and schedulers that are parameters of the function with the loops.
     """
 
     definitions: dict[Var, list[Definition]]
@@ -38,6 +40,7 @@ class Roles:
     namespaces: frozenset[Var]
     bars: frozenset[Var]
     foreign: frozenset[Var] = field(default=frozenset())
+    handed: frozenset[Var] = field(default=frozenset())
     tensors: frozenset[Var] = field(default=frozenset())
 
     @property
@@ -103,28 +106,21 @@ def assigned(stmt: ast.stmt, frame: Frame) -> Iterator[tuple[Var, ast.expr | Non
                     yield frame.resolve(item.optional_vars.id), item.context_expr
 
 
-def definitions(program: Program, nest: Nest) -> dict[Var, list[Definition]]:
-    """Where variables of the module, the home scope and the followed functions are bound."""
+def definitions(program: Program, nest: Nest, callers: Callers) -> dict[Var, list[Definition]]:
+    """Where variables of the module, the home scope, its callers and the followed functions are bound."""
     found: dict[Var, list[Definition]] = {}
     frames = {id(f): f for f in [program.module, nest.home, *(i.frame for i in nest_items(nest))]}
     for frame in frames.values():
         add_definitions(found, frame)
-    if not nest.home.is_module:
-        for name, value, frame in _arguments(program, nest.home):
-            found.setdefault(nest.home.resolve(name), []).append(Definition(nest.home.scope, value, frame))  # type: ignore[arg-type]
+    scope = nest.home.scope
+    if not isinstance(scope, ast.Module):
+        given = [defaults_of(scope, program), *(site.arguments for site in callers.sites)]
+        for frame in {id(f): f for one in given for _, f in one.values()}.values():
+            if id(frame) not in frames:
+                add_definitions(found, frame)
+        for name, (value, frame) in (pair for one in given for pair in one.items()):
+            found.setdefault(nest.home.resolve(name), []).append(Definition(scope, value, frame))
     return found
-
-
-def _arguments(program: Program, home: Frame) -> Iterator[tuple[str, ast.expr, Frame]]:
-    """What the calls of the home function (and its defaults) give to its parameters."""
-    assert not isinstance(home.scope, ast.Module)
-    names = [a.arg for a in [*home.scope.args.posonlyargs, *home.scope.args.args]]
-    for name, default in zip(reversed(names), reversed(home.scope.args.defaults), strict=False):
-        yield name, default, program.module
-    for node in ast.walk(program.script.tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == home.name:
-            yield from ((n, a, program.module) for n, a in zip(names, node.args, strict=False))
-            yield from ((k.arg, k.value, program.module) for k in node.keywords if k.arg in names and k.arg)
 
 
 def add_definitions(found: dict[Var, list[Definition]], frame: Frame) -> None:
@@ -136,7 +132,9 @@ def add_definitions(found: dict[Var, list[Definition]], frame: Frame) -> None:
 
 def assign_roles(program: Program, nest: Nest) -> Roles:
     """Read the roles of the script's variables."""
-    defs = definitions(program, nest)
+    scope = nest.home.scope
+    callers = Callers((), False) if isinstance(scope, ast.Module) else callers_of(scope, program)
+    defs = definitions(program, nest, callers)
 
     def made_by(kind: type[F.Fact]) -> dict[Var, F.Fact]:
         out: dict[Var, F.Fact] = {}
@@ -155,32 +153,34 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
                 var = variable(fact.receiver, item.frame)
                 if var is not None:
                     (stepped if isinstance(fact, F.Step) else zeroed).add(var)
+    handed = _handed(program, nest.home, callers, defs)
     optimizers: dict[Var, F.MakesOptimizer | None] = {}
-    for var, fact in made_by(F.MakesOptimizer).items():
-        assert isinstance(fact, F.MakesOptimizer)
-        optimizers[var] = fact
+    for var, fact in (made_by(F.MakesOptimizer) | handed).items():
+        if isinstance(fact, F.MakesOptimizer) and (var.frame is nest.home or var in stepped | zeroed):
+            optimizers[var] = fact
     foreign = {v for v in stepped & zeroed if v not in optimizers}
     schedulers: dict[Var, F.MakesScheduler | None] = {}
-    for var, fact in made_by(F.MakesScheduler).items():
-        assert isinstance(fact, F.MakesScheduler)
-        schedulers[var] = fact
+    for var, fact in (made_by(F.MakesScheduler) | handed).items():
+        if isinstance(fact, F.MakesScheduler) and (var.frame is nest.home or var in stepped):
+            schedulers[var] = fact
     for var in stepped - zeroed - set(optimizers) - set(schedulers):
         if _takes_optimizer(defs.get(var, []), set(optimizers) | foreign):
             schedulers[var] = None
     optimizers |= dict.fromkeys(foreign, None)
-    models = _models(defs, optimizers)
+    models = _models(defs, optimizers, _stand_ins(nest.home, callers))
     return Roles(
         definitions=defs,
         optimizers=optimizers,
         schedulers=schedulers,
         models=models,
         losses=frozenset(made_by(F.MakesLoss)),
-        loaders={v: f for v, f in made_by(F.MakesLoader).items() if isinstance(f, F.MakesLoader)}
+        loaders={v: f for v, f in (made_by(F.MakesLoader) | handed).items() if isinstance(f, F.MakesLoader)}
         | _returned_loaders(program, defs),
         devices=_devices(program, nest, defs, frozenset(made_by(F.MakesDevice))),
         namespaces=frozenset(made_by(F.MakesNamespace)),
         bars=frozenset(made_by(F.Bar)),
         foreign=frozenset(foreign),
+        handed=frozenset(v for v, f in handed.items() if not isinstance(f, F.MakesLoader)),
         tensors=_tensors(program, defs, optimizers) - set(models),
     )
 
@@ -219,6 +219,47 @@ def _loader_made(value: ast.expr | None, frame: Frame, program: Program) -> F.Ma
     return fact if isinstance(fact, F.MakesLoader) else None
 
 
+def _handed(program: Program, home: Frame, callers: Callers, defs: dict[Var, list[Definition]]) -> dict[Var, F.Fact]:
+    """Parameters of the home function that are an optimizer, a scheduler or a loader at each of its calls."""
+    found: dict[Var, F.Fact] = {}
+    if not callers.complete:
+        return found
+    for name in set[str]().union(*(site.arguments for site in callers.sites)):
+        var = home.resolve(name)
+        if any(d.stmt is not home.scope for d in defs.get(var, [])) or any(
+            name not in s.arguments for s in callers.sites
+        ):
+            continue
+        made = [_made(*site.arguments[name], program, defs) for site in callers.sites]
+        kinds = {type(one) for one in made}
+        if len(kinds) == 1 and kinds <= {F.MakesOptimizer, F.MakesScheduler, F.MakesLoader}:
+            assert made[0] is not None
+            found[var] = made[0]
+    return found
+
+
+def _made(value: ast.expr, frame: Frame, program: Program, defs: dict[Var, list[Definition]]) -> F.Fact | None:
+    """What makes a value: the call itself, or the one that the variable is bound to."""
+    var = variable(value, frame)
+    if var is not None:
+        places = defs.get(var, [])
+        if len(places) != 1 or places[0].value is None:
+            return None
+        value, frame = places[0].value, places[0].frame
+    return fact_of(value, frame, program) if isinstance(value, ast.Call) else None
+
+
+def _stand_ins(home: Frame, callers: Callers) -> dict[Var, Var]:
+    """Variables of the callers, and the parameters of the home function that they are handed to."""
+    found: dict[Var, Var] = {}
+    for site in callers.sites:
+        for name, (value, frame) in site.arguments.items():
+            var = variable(value, frame)
+            if var is not None:
+                found[var] = home.resolve(name)
+    return found
+
+
 def _takes_optimizer(places: list[Definition], optimizers: set[Var]) -> bool:
     for place in places:
         if isinstance(place.value, ast.Call):
@@ -228,8 +269,13 @@ def _takes_optimizer(places: list[Definition], optimizers: set[Var]) -> bool:
     return False
 
 
-def _models(defs: dict[Var, list[Definition]], optimizers: dict[Var, F.MakesOptimizer | None]) -> tuple[Var, ...]:
-    """Variables whose ``parameters()`` reach an optimizer, in the order of their definitions."""
+def _models(
+    defs: dict[Var, list[Definition]], optimizers: dict[Var, F.MakesOptimizer | None], stand_ins: dict[Var, Var]
+) -> tuple[Var, ...]:
+    """Variables whose ``parameters()`` reach an optimizer, in the order of their definitions.
+
+    ``stand_ins``: what the loops know a caller's variable by.
+    """
     found: dict[Var, None] = {}
     seen: set[Var] = set()
     stack = [d for v in optimizers for d in defs.get(v, [])]
@@ -241,6 +287,7 @@ def _models(defs: dict[Var, list[Definition]], optimizers: dict[Var, F.MakesOpti
             match node:
                 case ast.Call(func=ast.Attribute(value=owner, attr="parameters" | "named_parameters")):
                     var = _whole(owner, place.frame, defs)
+                    var = stand_ins.get(var, var) if var is not None else None
                     if var is not None and var in defs:
                         found[var] = None
                 case ast.Name(id=name, ctx=ast.Load()):

@@ -102,7 +102,8 @@ def _refuse_closures(ctx: Context) -> None:
 
 def _refuse_handlers(ctx: Context) -> None:
     """Handlers around the loop stay around ``fit``; what they read must not live on the module by then."""
-    moved = ctx.storage.bound | ctx.epoch_variable() | {*ctx.roles.optimizers, *ctx.roles.schedulers}
+    trained = {*ctx.roles.optimizers, *ctx.roles.schedulers} - ctx.roles.handed
+    moved = ctx.storage.bound | ctx.epoch_variable() | trained
     for block in ctx.nest.path:
         around = block.body[block.index]
         if not isinstance(around, ast.Try):
@@ -162,10 +163,10 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
     gone = {*draft.init, *draft.config, *moved_data, *ctx.dropped}
     before = [Item(s, ctx.home) for s in ctx.pre if s not in gone]
     after = [Item(s, ctx.home) for s in ctx.nest.post]
-    early = (*ctx.roles.optimizers, *ctx.roles.schedulers) if draft.early else ()
-    movable = [*draft.models, *draft.losses, *early]
+    made_here = [v for v in (*ctx.roles.optimizers, *ctx.roles.schedulers) if v not in ctx.roles.handed]
+    movable = [*draft.models, *draft.losses, *(made_here if draft.early else ())]
     alias_before = tuple(v for v in movable if v in ctx.pinned or any(v in ctx.judge.reads(i) for i in before))
-    held = [*movable, *draft.passed, *ctx.roles.optimizers, *ctx.roles.schedulers]
+    held = [*movable, *draft.passed, *made_here]
     candidates = [v for v in dict.fromkeys(held) if v not in alias_before]
     alias_after = tuple(v for v in candidates if any(v in ctx.judge.reads(i) for i in after))
     alias_after += tuple(v for v in ctx.epoch_variable() if v in ctx.storage.needed_after - ctx.storage.pinned)

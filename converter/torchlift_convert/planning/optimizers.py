@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.planning.context import Context
-from torchlift_convert.program import Item, flow_over
+from torchlift_convert.program import Item, Var, flow_over
 from torchlift_convert.references import references
 from torchlift_convert.roles import assigned
 
@@ -20,7 +20,7 @@ class OptimizerPlanner:
 
     def config(self) -> list[ast.stmt]:
         """The statements that make optimizers and schedulers, with what only they need."""
-        wanted = {*self.ctx.roles.optimizers, *self.ctx.roles.schedulers}
+        wanted = self._made_here()
         own: list[ast.stmt] = []
         for stmt in self.ctx.pre:
             binds = self.ctx.bound_by(stmt)
@@ -33,7 +33,8 @@ class OptimizerPlanner:
                         "Make the optimizer in a statement of its own.",
                     )
                 own.append(stmt)
-        for var in self.ctx.roles.optimizers:
+        made_here = [v for v in self.ctx.roles.optimizers if v in wanted]
+        for var in made_here:
             if not any(var in self.ctx.bound_by(o) for o in own):
                 raise Refuse(
                     "TL303",
@@ -42,7 +43,7 @@ class OptimizerPlanner:
                     "Make the optimizer in the same function as the loop, before it.",
                 )
         made = flow_over([Item(s, self.ctx.home) for s in own]).must
-        for var in self.ctx.roles.optimizers:
+        for var in made_here:
             if var not in made:
                 place = self.ctx.roles.definitions[var][0].stmt
                 raise Refuse(
@@ -52,6 +53,10 @@ class OptimizerPlanner:
                     "Make an optimizer on every path to the loop.",
                 )
         return self._with_helpers(own)
+
+    def _made_here(self) -> set[Var]:
+        """The optimizers and schedulers that the function of the loops makes; others are handed to it."""
+        return {*self.ctx.roles.optimizers, *self.ctx.roles.schedulers} - self.ctx.roles.handed
 
     def _with_helpers(self, own: list[ast.stmt]) -> list[ast.stmt]:
         """Add statements whose results only the optimizers need."""
@@ -78,7 +83,7 @@ class OptimizerPlanner:
 
     def used_early(self, config: list[ast.stmt]) -> bool:
         """Does a statement before the loops use an optimizer or scheduler, as resuming does?"""
-        wanted = {*self.ctx.roles.optimizers, *self.ctx.roles.schedulers}
+        wanted = self._made_here()
         rest = [s for s in self.ctx.pre if s not in config]
         if wanted & self.ctx.pinned:
             return True  # a function of the script looks them up by name

@@ -35,6 +35,8 @@ class ParameterPlanner:
         for stmt in [*inside, *config]:
             wanted |= references(without_moves(stmt, self.ctx.home, self.ctx.program), self.ctx.home, self.ctx.roles)
         first = set(wanted)
+        trained = (*self.ctx.roles.optimizers, *self.ctx.roles.schedulers)
+        wanted |= {(v, None): None for v in trained if v in self.ctx.roles.handed}
         wanted |= self.ctx.hook_refs
         initial = tuple(
             v
@@ -49,7 +51,7 @@ class ParameterPlanner:
             *self.ctx.roles.bars,
             *self.ctx.roles.loaders,
         }
-        settled -= self._loaders_to_pass(data, config)
+        settled -= self._loaders_to_pass(data, config) | self.ctx.roles.handed
         settled |= set(self.ctx.roles.models) - set(passed)
         settled |= self.ctx.roles.devices | moved_makes
         settled |= (self.ctx.storage.bound - set(initial)) | self.ctx.epoch_variable()

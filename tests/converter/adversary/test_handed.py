@@ -1,0 +1,206 @@
+"""Optimizers, schedulers and loaders that the caller makes and hands to the function with the loops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from tests.converter.adversary.harness import same
+from tests.converter.adversary.prelude import DATA, END, IMPORTS, MODEL
+
+from torchlift_convert.api import convert
+from torchlift_convert.types import Optimization, Options, Status
+
+FIT = """\
+def fit(net, criterion, optimizer, loader, epochs=2):
+    net.train()
+    for epoch in range(epochs):
+        total = 0.0
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(x), y)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        print(epoch, total.hex(), optimizer.param_groups[0]["lr"])
+    return net
+
+
+"""
+SCHEDULED = """\
+def fit(net, loss_fn, optimizer, scheduler, train, held_out, epochs):
+    best = float("inf")
+    for epoch in range(epochs):
+        net.train()
+        for x, y in train:
+            optimizer.zero_grad()
+            loss = loss_fn(net(x), y)
+            loss.backward()
+            optimizer.step()
+        scheduler.step()
+        net.eval()
+        seen = 0.0
+        with torch.no_grad():
+            for x, y in held_out:
+                seen += loss_fn(net(x), y).item()
+        best = min(best, seen)
+        print(epoch, seen.hex(), best.hex(), scheduler.get_last_lr())
+    return best
+
+
+"""
+OWN_SCHEDULER = """\
+def fit(net, optimizer, loader, epochs):
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    for epoch in range(epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            F.cross_entropy(net(x), y).backward()
+            optimizer.step()
+        scheduler.step()
+        print(epoch, optimizer.param_groups[0]["lr"])
+
+
+"""
+ACCUMULATES = """\
+def fit(net, criterion, optimizer, loader, epochs=2):
+    for epoch in range(epochs):
+        for i, (x, y) in enumerate(loader):
+            loss = criterion(net(x), y) / 2
+            loss.backward()
+            if (i + 1) % 3 == 0:
+                optimizer.step()
+                optimizer.zero_grad()
+        print(epoch, loss.item().hex())
+
+
+"""
+TWO = """\
+def fit(one, other, opt_one, opt_other, loader):
+    for epoch in range(2):
+        for x, y in loader:
+            opt_one.zero_grad()
+            F.cross_entropy(one(x), y).backward()
+            opt_one.step()
+            opt_other.zero_grad()
+            F.cross_entropy(other(x), one(x).argmax(1)).backward()
+            opt_other.step()
+        print(epoch)
+
+
+"""
+CALL = "model = fit(model, nn.CrossEntropyLoss(), optimizer, train_loader)\n"
+SCHEDULER = "scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.7)\n"
+
+
+def in_main(*parts: str) -> str:
+    body = "".join("    " + line + "\n" if line else "\n" for line in "".join(parts).splitlines())
+    return "def main():\n" + body + "\n\nmain()\n"
+
+
+AUTOMATIC = {
+    "at module level": IMPORTS + FIT + DATA + MODEL + CALL + END,
+    "by keyword": IMPORTS
+    + FIT
+    + DATA
+    + MODEL
+    + "fit(model, optimizer=optimizer, loader=train_loader, criterion=F.cross_entropy, epochs=3)\n"
+    + END,
+    "from main()": IMPORTS + FIT + in_main(DATA, MODEL, CALL, END),
+    "made in the call": IMPORTS
+    + FIT
+    + DATA
+    + "model = Net()\n"
+    + "fit(model, nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters()), train_loader)\n"
+    + END,
+    "twice, with two models": IMPORTS
+    + FIT
+    + DATA
+    + MODEL
+    + CALL
+    + "second = Net()\n"
+    + "other = torch.optim.Adam(second.parameters(), lr=0.01)\n"
+    + "fit(second, nn.CrossEntropyLoss(), other, train_loader, epochs=1)\n"
+    + "print([p.sum().item().hex() for p in second.parameters()])\n"
+    + END,
+    "twice, with one optimizer": IMPORTS + FIT + DATA + MODEL + CALL + CALL + END,
+    "a scheduler too": IMPORTS
+    + SCHEDULED
+    + DATA
+    + MODEL
+    + SCHEDULER
+    + "print(fit(model, F.cross_entropy, optimizer, scheduler, train_loader, test_loader, 3).hex())\n"
+    + END,
+    "a scheduler of its own": IMPORTS + OWN_SCHEDULER + DATA + MODEL + "fit(model, optimizer, train_loader, 3)\n" + END,
+}
+MANUAL = {
+    "accumulating": IMPORTS
+    + ACCUMULATES
+    + DATA
+    + MODEL
+    + "fit(model, nn.CrossEntropyLoss(), optimizer, train_loader)\n"
+    + END,
+    "two models": IMPORTS
+    + TWO
+    + DATA
+    + MODEL
+    + "second = Net()\n"
+    + "other = torch.optim.Adam(second.parameters(), lr=0.01)\n"
+    + "fit(model, second, optimizer, other, train_loader)\n"
+    + END,
+}
+LEFT_ALONE = {
+    "one call hands over something else": IMPORTS
+    + FIT
+    + DATA
+    + MODEL
+    + CALL
+    + dedent(
+        """\
+        class Mine:
+            def __init__(self, inner):
+                self.inner, self.param_groups = inner, inner.param_groups
+
+            def zero_grad(self):
+                self.inner.zero_grad()
+
+            def step(self):
+                self.inner.step()
+
+
+        fit(model, nn.CrossEntropyLoss(), Mine(optimizer), train_loader)
+        """
+    ),
+    "the function is handed around": IMPORTS
+    + FIT
+    + DATA
+    + MODEL
+    + "for run in [fit]:\n    run(model, nn.CrossEntropyLoss(), optimizer, train_loader)\n"
+    + CALL,
+    "the parameter is bound again": IMPORTS
+    + FIT.replace("    net.train()\n", "    optimizer = optimizer or torch.optim.SGD(net.parameters(), lr=0.1)\n")
+    + DATA
+    + MODEL
+    + CALL,
+}
+
+
+@pytest.mark.parametrize("source", AUTOMATIC.values(), ids=AUTOMATIC)
+def test_automatic(source: str, tmp_path: Path) -> None:
+    result = same(source, tmp_path)
+    assert result.optimization is Optimization.AUTOMATIC
+    assert "self.optimizer = optimizer" in (result.code or "")
+
+
+@pytest.mark.parametrize("source", MANUAL.values(), ids=MANUAL)
+def test_manual(source: str, tmp_path: Path) -> None:
+    assert same(source, tmp_path).optimization is Optimization.MANUAL
+
+
+@pytest.mark.parametrize("source", LEFT_ALONE.values(), ids=LEFT_ALONE)
+def test_leaves_alone(source: str) -> None:
+    """Which optimizer it is has to be known at every call."""
+    result = convert(source, Options())
+    assert result.status is Status.REFUSED
+    assert {d.code for d in result.diagnostics} == {"TL303"}
