@@ -16,6 +16,7 @@ def default_callbacks(given: Any, checkpointing: bool, progress_bar: bool, model
     """The callbacks that were given, with the defaults that are wanted and not among them.
 
     Raises:
+        TypeError: a name or a class was given instead of a callback.
         MisconfigurationException: a callback was given whose kind is turned off, or two progress bars.
         RuntimeError: two callbacks would keep their state under one key.
     """
@@ -23,6 +24,9 @@ def default_callbacks(given: Any, checkpointing: bool, progress_bar: bool, model
     from torchlift.callback import Callback
 
     found = [given] if isinstance(given, Callback) else list(given or [])
+    for one in found:
+        if isinstance(one, (str, type)):
+            raise TypeError(f"`Trainer(callbacks=...)` takes instances of `Callback`, got {one!r}.")
     if any(isinstance(one, kinds.Checkpoint) for one in found):
         if not checkpointing:
             raise MisconfigurationException(

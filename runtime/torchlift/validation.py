@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from torchlift.dead_hooks import warn_of_dead_hooks
 from torchlift.run import overrides
 from torchlift.signatures import accepts, refuse_dataloader_iter
 from torchlift.states import TrainerFn
@@ -47,6 +48,7 @@ def validate_configuration(trainer: "Trainer", module: "LightningModule") -> Non
                 f" can use the `{new}` hook instead. To access outputs, save them in-memory as instance attributes."
             )
     refuse_dataloader_iter(module)
+    warn_of_dead_hooks(trainer, module)
 
 
 def _check_training(trainer: "Trainer", module: "LightningModule") -> None:
