@@ -33,6 +33,10 @@ class RunAttributes:
 
     # -- what is going on ---------------------------------------------------------------------------------------------
 
+    def _of_kind(self, name: str) -> list[Any]:
+        """The Trainer's callbacks of this class."""
+        raise NotImplementedError
+
     def _enter(self, stage: RunningStage) -> None:
         """Another stage begins: its loop's results are the ones that ``self.log`` writes to."""
         self.state.stage = stage
@@ -168,8 +172,15 @@ class RunAttributes:
         if state.max_batches == float("inf"):
             return state.max_steps
         assert state.max_epochs is not None
-        steps = math.ceil(state.max_batches / self.accumulate_grad_batches) * max(state.max_epochs, 1)
+        steps = sum(math.ceil(state.max_batches / every) for every in self._accumulation(max(state.max_epochs, 1)))
         return steps if state.max_steps == -1 else min(steps, state.max_steps)
+
+    def _accumulation(self, epochs: int) -> list[int]:
+        """How many batches are accumulated in each of the first `epochs`."""
+        schedulers = self._of_kind("GradientAccumulationScheduler")
+        if not schedulers:
+            return [self.accumulate_grad_batches] * epochs
+        return [schedulers[0].get_accumulate_grad_batches(epoch) for epoch in range(epochs)]
 
     # -- loaders ------------------------------------------------------------------------------------------------------
 

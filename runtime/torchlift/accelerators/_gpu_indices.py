@@ -1,6 +1,6 @@
 """What ``Trainer(devices=...)`` means on GPUs: the indices of them."""
 
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from typing import Any
 
 from torchlift.utilities.exceptions import MisconfigurationException
@@ -41,7 +41,7 @@ def _to_indices(devices: Any, available: Sequence[int]) -> list[int]:
 
 def _check_type(devices: Any) -> None:
     sentence = "Device IDs (GPU/TPU) must be an int, a string, a sequence of ints, but you passed"
-    if isinstance(devices, (list, tuple)):
+    if isinstance(devices, (MutableSequence, tuple)):
         for one in devices:
             if type(one) is not int:
                 raise TypeError(f"{sentence} a sequence of {type(one).__name__}.")

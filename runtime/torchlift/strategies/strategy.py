@@ -47,6 +47,7 @@ class Strategy(Moments, ABC):
     node_rank = 0
     world_size = 1
     num_nodes = 1
+    launcher = None  # starts the other processes, where there are any
 
     def __init__(
         self,

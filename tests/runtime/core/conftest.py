@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -262,3 +264,15 @@ def lab() -> Any:
         recording_callback=recording_callback,
         told=told,
     )
+
+
+@pytest.fixture(scope="session")
+def differential_of() -> Any:
+    """A new :class:`Differential` for each example of a property, in a folder of its own."""
+
+    @contextmanager
+    def make() -> Iterator[Differential]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Differential(Path(folder))
+
+    return make
