@@ -48,7 +48,7 @@ class BasePredictionWriter(Callback):
     def __init__(self, write_interval: Literal["batch", "epoch", "batch_and_epoch"] = "batch") -> None:
         if write_interval not in [one.value for one in WriteInterval]:
             raise MisconfigurationException(
-                f"write_interval={write_interval!r}: it is one of {', '.join(one.value for one in WriteInterval)}."
+                f"`write_interval` should be one of {[one.value for one in WriteInterval]}, not {write_interval!r}."
             )
         self.interval = WriteInterval(write_interval)
 
@@ -62,13 +62,19 @@ class BasePredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Write what ``predict_step`` returned; ``batch_indices`` are its samples' places in the data set, if known."""
+        """Write what ``predict_step`` returned; ``batch_indices`` are its samples' places in the data set.
+
+        They are empty where the loader does not draw them by a batch sampler.
+        """
         raise NotImplementedError
 
     def write_on_epoch_end(
         self, trainer: Trainer, pl_module: LightningModule, predictions: Sequence[Any], batch_indices: Sequence[Any]
     ) -> None:
-        """Write all predictions: one for each batch (of each loader, if there are several), and their samples."""
+        """Write all predictions: one for each batch (of each loader, if there are several).
+
+        ``batch_indices[loader][batch]`` are the samples' places in the data set.
+        """
         raise NotImplementedError
 
     def on_predict_batch_end(
@@ -81,11 +87,10 @@ class BasePredictionWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         if self.interval.on_batch:
-            indices = getattr(trainer.predict_loop, "current_batch_indices", None)
+            indices = trainer.predict_loop.current_batch_indices
             self.write_on_batch_end(trainer, pl_module, outputs, indices, batch, batch_idx, dataloader_idx)
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.interval.on_epoch:
             loop = trainer.predict_loop
-            indices = getattr(loop, "epoch_batch_indices", [])
-            self.write_on_epoch_end(trainer, pl_module, loop.predictions, indices)
+            self.write_on_epoch_end(trainer, pl_module, loop.predictions, loop.epoch_batch_indices)

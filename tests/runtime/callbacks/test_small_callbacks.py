@@ -110,52 +110,6 @@ def test_a_failed_run_leaves_a_checkpoint_and_a_good_one_none(harness: Any, kind
         ours.OnExceptionCheckpoint(tmp_path, "")
 
 
-# -- BasePredictionWriter --------------------------------------------------------------------------------------------
-
-
-def writer_base(harness: Any, kind: str) -> tuple[type, ...]:
-    own = harness.callback_class(kind, "BasePredictionWriter")
-    return (own, theirs.BasePredictionWriter) if kind == "bridged" else (own,)
-
-
-@pytest.mark.parametrize("keep", [True, False])
-@pytest.mark.parametrize("interval", ["batch", "epoch", "batch_and_epoch"])
-def test_predictions_are_handed_over(harness: Any, kind: str, tmp_path: Path, interval: str, keep: bool) -> None:
-    written = []
-    for one in ("lightning", kind):
-        seen: list[Any] = []
-
-        class Writer(*writer_base(harness, one)):  # type: ignore[misc]
-            def write_on_batch_end(self, trainer: Any, module: Any, prediction: Any, *rest: Any) -> None:
-                _indices, batch, batch_idx, dataloader_idx = rest
-                self.seen.append((prediction, batch, batch_idx, dataloader_idx))
-
-            def write_on_epoch_end(self, trainer: Any, module: Any, predictions: Any, batch_indices: Any) -> None:
-                self.seen.append(list(predictions))
-
-        lightning = harness.runtime(one)
-
-        class Module(lightning.LightningModule):  # type: ignore[misc,name-defined]
-            def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
-                return batch.item() * 10
-
-        writer = Writer(interval)
-        writer.seen = seen
-        trainer = lightning.Trainer(
-            accelerator="cpu", logger=False, callbacks=[writer], enable_progress_bar=False, default_root_dir=tmp_path
-        )
-        loader = torch.utils.data.DataLoader([1, 2, 3])
-        returned = [trainer.predict(Module(), loader, return_predictions=keep)]
-        returned.append(trainer.predict(Module(), [loader, loader], return_predictions=keep))
-        written.append((seen, returned))
-    assert written[0] == written[1] and written[0][0]
-
-
-def test_an_interval_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(MisconfigurationException, match="batch, epoch, batch_and_epoch"):
-        ours.BasePredictionWriter("step")  # type: ignore[arg-type]
-
-
 # -- DeviceStatsMonitor ----------------------------------------------------------------------------------------------
 
 
