@@ -61,12 +61,21 @@ class CheckpointFiles(Checkpoint):
         >>> ModelCheckpoint(filename="{epoch:02d}-{loss:.2f}").format_checkpoint_name({"epoch": 3, "loss": 0.125})
         'epoch=03-loss=0.12.ckpt'
         """
-        join = self.CHECKPOINT_JOIN_CHAR
-        template = filename or self.filename or ""
-        name = format_name(template, metrics, self.auto_insert_metric_name, join, self.CHECKPOINT_EQUALS_CHAR)
-        parts = [prefix, name, None if ver is None else f"v{ver}"]
-        name = join.join(part for part in parts if part is not None) + self.FILE_EXTENSION
+        name = self._format_checkpoint_name(filename or self.filename, metrics, prefix, self.auto_insert_metric_name)
+        version = "" if ver is None else f"{self.CHECKPOINT_JOIN_CHAR}v{ver}"
+        name += version + self.FILE_EXTENSION
         return os.path.join(self.dirpath, name) if self.dirpath else name
+
+    def _format_checkpoint_name(
+        self,
+        filename: str | None,
+        metrics: dict[str, Any],
+        prefix: str | None = None,
+        auto_insert_metric_name: bool = True,
+    ) -> str:
+        join = self.CHECKPOINT_JOIN_CHAR
+        name = format_name(filename or "", metrics, auto_insert_metric_name, join, self.CHECKPOINT_EQUALS_CHAR)
+        return name if prefix is None else f"{prefix}{join}{name}"
 
     def file_exists(self, filepath: str, trainer: Trainer) -> bool:
         """Whether rank 0 sees a file at ``filepath``; the same answer on every rank."""
@@ -118,7 +127,8 @@ class CheckpointFiles(Checkpoint):
             for logger in trainer.loggers:
                 logger.after_save_checkpoint(weakref.proxy(self))
 
-    def _link_checkpoint(self, trainer: Trainer, filepath: str, linkpath: str) -> None:
+    @staticmethod
+    def _link_checkpoint(trainer: Trainer, filepath: str, linkpath: str) -> None:
         """Make ``linkpath`` lead to ``filepath``; it never leads nowhere in between."""
         if trainer.is_global_zero and os.path.abspath(filepath) != os.path.abspath(linkpath):
             if os.path.isdir(linkpath) and not os.path.islink(linkpath):

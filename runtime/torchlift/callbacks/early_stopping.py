@@ -78,7 +78,7 @@ class EarlyStopping(Callback):
         log_rank_zero_only: bool = False,
     ) -> None:
         if mode not in self.mode_dict:
-            raise MisconfigurationException(f"EarlyStopping(mode={mode!r}): mode is 'min' or 'max'.")
+            raise MisconfigurationException(f"EarlyStopping: `mode` can be {', '.join(self.mode_dict)}, got {mode}")
         self.monitor = monitor
         self.mode = mode
         self.min_delta = min_delta if mode == "max" else -min_delta
@@ -128,65 +128,89 @@ class EarlyStopping(Callback):
             self._check_on_train_epoch_end = trainer.val_check_interval == 1.0 and trainer.check_val_every_n_epoch == 1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._check_on_train_epoch_end:
-            self._check(trainer)
+        if self._check_on_train_epoch_end and not self._should_skip_check(trainer):
+            self._run_early_stopping_check(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self._check_on_train_epoch_end:
-            self._check(trainer)
+        if not self._check_on_train_epoch_end and not self._should_skip_check(trainer):
+            self._run_early_stopping_check(trainer)
 
-    def _check(self, trainer: Trainer) -> None:
-        if trainer.state.fn != "fit" or trainer.sanity_checking or trainer.fast_dev_run:
-            return
+    # Subclasses are known to override these, by these names.
+
+    def _should_skip_check(self, trainer: Trainer) -> bool:
+        return trainer.state.fn != "fit" or trainer.sanity_checking
+
+    def _run_early_stopping_check(self, trainer: Trainer) -> None:
         logged = trainer.callback_metrics
-        if self.monitor not in logged:
-            return self._missing(list(logged))
-        stop, message = self._judge(logged[self.monitor].detach().squeeze())
+        if trainer.fast_dev_run or not self._validate_condition_metric(logged):
+            return
+        stop, message = self._evaluate_stopping_criteria(logged[self.monitor].detach().squeeze())
         # Every rank stops if one wants to: the others would wait for its gradients for ever.
         stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
         if stop:
             trainer.should_stop = True
             self.stopped_epoch = trainer.current_epoch
             self.stopping_reason_message = message
-        if message and self.verbose and not (self.log_rank_zero_only and trainer.global_rank):
-            log.info(message if trainer.world_size == 1 else f"[rank: {trainer.global_rank}] {message}")
+        if message and self.verbose:
+            self._log_info(trainer, message, self.log_rank_zero_only)
 
-    def _missing(self, names: list[str]) -> None:
+    def _validate_condition_metric(self, logs: dict[str, Tensor]) -> bool:
+        """Whether the metric is there; raises, or warns, if it is not."""
+        if self.monitor in logs:
+            return True
         message = (
-            f"EarlyStopping watches {self.monitor!r}, but no metric of that name was logged. "
-            f"Logged so far: {', '.join(map(repr, names)) or 'nothing'}. "
-            f"Log it with self.log({self.monitor!r}, value), or watch one of those."
+            f"Early stopping conditioned on metric `{self.monitor}` which is not available: nothing of that name"
+            f" was logged. Log it with self.log({self.monitor!r}, value), or pass in or modify your `EarlyStopping`"
+            f" callback to use any of the following: `{'`, `'.join(logs)}`"
         )
         if self.strict:
             raise RuntimeError(message)
         if self.verbose:
             rank_zero_warn(message, RuntimeWarning)
+        return False
 
-    def _judge(self, current: Tensor) -> tuple[bool, str | None]:
+    def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[bool, str | None]:
         """Whether to stop on this value, and a sentence about it if there is something to say."""
         name, better = self.monitor, self.monitor_op
         if self.check_finite and not torch.isfinite(current):
             self.stopping_reason = EarlyStoppingReason.NON_FINITE_METRIC
-            return True, f"{name} = {current} is not finite; the best value was {self.best_score:.3f}. Stopping."
+            return True, (
+                f"Monitored metric {name} = {current} is not finite; the best value was {self.best_score:.3f}."
+                " Signaling Trainer to stop."
+            )
         if self.stopping_threshold is not None and better(current, self.stopping_threshold):
             self.stopping_reason = EarlyStoppingReason.STOPPING_THRESHOLD
             order = self.order_dict[self.mode]
-            return True, f"{name} = {current} {order} {self.stopping_threshold}, the stopping threshold. Stopping."
+            return True, (
+                f"Stopping threshold reached: {name} = {current} {order} {self.stopping_threshold}."
+                " Signaling Trainer to stop."
+            )
         if self.divergence_threshold is not None and better(-current, -self.divergence_threshold):
             self.stopping_reason = EarlyStoppingReason.DIVERGENCE_THRESHOLD
-            return True, f"{name} = {current} is past {self.divergence_threshold}, the divergence threshold. Stopping."
+            return True, (
+                f"Divergence threshold reached: {name} = {current} is past {self.divergence_threshold}."
+                " Signaling Trainer to stop."
+            )
         if better(current - self.min_delta, self.best_score.to(current.device)):
-            return False, self._improved(current)
+            return False, self._improvement(current)
         self.wait_count += 1
         if self.wait_count < self.patience:
             return False, None
         self.stopping_reason = EarlyStoppingReason.PATIENCE_EXHAUSTED
         return True, (
-            f"{name} did not improve in the last {self.wait_count} checks; the best value was {self.best_score:.3f}. "
-            "Stopping."
+            f"Monitored metric {name} did not improve in the last {self.wait_count} records; the best value was"
+            f" {self.best_score:.3f}. Signaling Trainer to stop."
         )
 
-    def _improved(self, current: Tensor) -> str:
+    def _improvement(self, current: Tensor) -> str:
+        """Take over a better value, and say by how much it is better."""
         gain = f" by {abs(self.best_score - current):.3f}" if torch.isfinite(self.best_score) else ""
         self.best_score, self.wait_count = current.clone(), 0
-        return f"{self.monitor} improved{gain} to {current:.3f}."
+        return f"Metric {self.monitor} improved{gain}. New best score: {current:.3f}"
+
+    @staticmethod
+    def _log_info(trainer: Trainer, message: str, log_rank_zero_only: bool) -> None:
+        if trainer.world_size == 1:
+            log.info(message)
+        elif not (log_rank_zero_only and trainer.global_rank):
+            log.info(f"[rank: {trainer.global_rank}] {message}")

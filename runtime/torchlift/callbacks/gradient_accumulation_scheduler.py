@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torchlift.callback import Callback
+from torchlift.run import overrides
 from torchlift.utilities.exceptions import MisconfigurationException
+from torchlift.utilities.rank_zero import rank_zero_warn
 
 if TYPE_CHECKING:
     from torchlift.module import LightningModule
@@ -32,11 +34,14 @@ class GradientAccumulationScheduler(Callback):
     def __init__(self, scheduling: dict[int, int]) -> None:
         if not scheduling:
             raise TypeError("GradientAccumulationScheduler needs at least one entry {epoch: number of batches}.")
-        for kind, least, numbers in (("epoch", 0, list(scheduling)), ("number of batches", 1, scheduling.values())):
-            if any(not isinstance(number, int) or number < least for number in numbers):
-                raise MisconfigurationException(
-                    f"GradientAccumulationScheduler: each {kind} is a whole number of {least} or more, not {numbers}."
-                )
+        if any(not isinstance(epoch, int) or epoch < 0 for epoch in scheduling):
+            raise MisconfigurationException(
+                f"Epoch should be an int greater than or equal to 0. Got {list(scheduling)}."
+            )
+        if any(not isinstance(batches, int) or batches < 1 for batches in scheduling.values()):
+            raise MisconfigurationException(
+                f"Accumulation factor should be an int greater than 0. Got {list(scheduling.values())}."
+            )
         self.scheduling = {0: 1} | scheduling
         self.epochs = sorted(self.scheduling)
 
@@ -51,13 +56,21 @@ class GradientAccumulationScheduler(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not pl_module.automatic_optimization:
             raise RuntimeError(
-                "GradientAccumulationScheduler works with automatic optimization only: accumulate in training_step, "
-                "or remove the callback."
+                "Automatic gradient accumulation and the `GradientAccumulationScheduler` is not supported for manual"
+                " optimization: accumulate in training_step, or remove the callback."
+            )
+        if self.going_to_accumulate_grad_batches() and any(
+            overrides(pl_module, name) for name in ("optimizer_step", "optimizer_zero_grad")
+        ):
+            rank_zero_warn(
+                "When using `Trainer(accumulate_grad_batches != 1)` and overriding"
+                " `LightningModule.optimizer_{step,zero_grad}`, the hooks will not be called on every batch (rather,"
+                " they are called on every optimization step)."
             )
         if trainer.accumulate_grad_batches != 1:
             raise ValueError(
-                f"Trainer(accumulate_grad_batches={trainer.accumulate_grad_batches}) and GradientAccumulationScheduler "
-                "both say how to accumulate: remove one of them."
+                "You have set `accumulate_grad_batches` and are using the `GradientAccumulationScheduler` callback:"
+                " both say how to accumulate. Remove one of them."
             )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -4,8 +4,6 @@ Reference: https://lightning.ai/docs/pytorch/stable/api/lightning.pytorch.callba
 File names, attributes and the saved state are Lightning's, so that either runtime resumes from the other's files.
 """
 
-from __future__ import annotations
-
 import os
 import time
 import warnings
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from torchlift.callback import ignores_outputs
 from torchlift.callbacks._checkpoint_files import CheckpointFiles
 from torchlift.utilities.cloud_io import entries, is_local
 from torchlift.utilities.exceptions import MisconfigurationException
@@ -82,7 +81,7 @@ class ModelCheckpoint(CheckpointFiles):
         enable_version_counter: bool = True,
     ) -> None:
         if mode not in ("min", "max"):
-            raise MisconfigurationException(f"ModelCheckpoint(mode={mode!r}): mode is 'min' or 'max'.")
+            raise MisconfigurationException(f"ModelCheckpoint: `mode` can be min, max but got {mode}")
         super().__init__(dirpath, filename, auto_insert_metric_name, enable_version_counter, save_weights_only)
         self.monitor = monitor
         self.verbose = verbose
@@ -116,17 +115,18 @@ class ModelCheckpoint(CheckpointFiles):
             ("every_n_epochs", self._every_n_epochs, 0),
         ):
             if value < least:
-                raise MisconfigurationException(f"ModelCheckpoint({name}={value}): it must be {least} or more.")
+                raise MisconfigurationException(f"Invalid value for {name}={value}. Must be >= {least}")
         if (self._every_n_train_steps > 0) + (self._every_n_epochs > 0) + (self._train_time_interval is not None) > 1:
             raise MisconfigurationException(
-                f"ModelCheckpoint got every_n_train_steps={self._every_n_train_steps}, every_n_epochs="
-                f"{self._every_n_epochs} and train_time_interval={self._train_time_interval}: they are mutually "
+                f"Combination of parameters every_n_train_steps={self._every_n_train_steps}, every_n_epochs="
+                f"{self._every_n_epochs} and train_time_interval={self._train_time_interval} should be mutually "
                 "exclusive. Give one of them, or use one ModelCheckpoint for each."
             )
         if self.monitor is None and self.save_top_k not in (-1, 0, 1):
             raise MisconfigurationException(
-                f"ModelCheckpoint(save_top_k={self.save_top_k}, monitor=None) has no metric to rank by. "
-                "Name one with monitor=, or keep all (save_top_k=-1) or the latest (save_top_k=1)."
+                f"ModelCheckpoint(save_top_k={self.save_top_k}, monitor=None) is not a valid configuration: there "
+                "is no metric to rank by. Name one with monitor=, or keep all (save_top_k=-1) or the latest "
+                "(save_top_k=1)."
             )
 
     # -- state ------------------------------------------------------------------------------------------------------
@@ -164,8 +164,8 @@ class ModelCheckpoint(CheckpointFiles):
         dirpath = state_dict.get("dirpath", self.dirpath)
         if dirpath != self.dirpath:
             warnings.warn(
-                f"The checkpoint was written with dirpath={dirpath!r}, and this run uses {self.dirpath!r}: of the "
-                "ModelCheckpoint's state only best_model_path is restored, and ranking starts anew.",
+                f"The dirpath has changed from {dirpath!r} to {self.dirpath!r}: of the ModelCheckpoint's state only "
+                "best_model_path is restored, and ranking starts anew.",
                 stacklevel=2,
             )
             return
@@ -175,19 +175,22 @@ class ModelCheckpoint(CheckpointFiles):
 
     # -- hooks ------------------------------------------------------------------------------------------------------
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         self.dirpath = trainer.strategy.broadcast(self._resolve_dirpath(trainer))
         if self.save_last == "link" and not is_local(self.dirpath):
-            raise ValueError(f"ModelCheckpoint(save_last='link') needs a local dirpath, not {self.dirpath!r}.")
+            raise ValueError(
+                f"`ModelCheckpoint(save_last='link')` is only supported for local file paths, not {self.dirpath!r}."
+            )
         if trainer.is_global_zero and stage == "fit" and self.save_top_k != 0 and entries(self.dirpath):
             rank_zero_warn(f"Checkpoint directory {self.dirpath} exists and is not empty.")
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self._last_time_checked = time.monotonic()
         self._validated = False
 
+    @ignores_outputs
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: "Trainer", pl_module: "LightningModule", outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if not self._every_n_train_steps and self._train_time_interval is None:
             return  # before anything that costs time: this runs at every step
@@ -197,17 +200,17 @@ class ModelCheckpoint(CheckpointFiles):
         if self.monitor is not None and (self.monitor not in metrics or self._validation_follows(trainer)):
             # Not there yet, or left over from the previous validation: the save waits for the coming one.
             self._defer_save_until_validation = True
-        elif self._may_save(trainer):
+        elif not self._should_skip_saving_checkpoint(trainer):
             self._save_topk_checkpoint(trainer, metrics)
             self._save_last_checkpoint(trainer, metrics)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._may_save(trainer) and self._saves_on_train_epoch_end(trainer):
+    def on_train_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        if not self._should_skip_saving_checkpoint(trainer) and self._should_save_on_train_epoch_end(trainer):
             self._save_for_epoch(trainer)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self._validated = self._validated or not trainer.sanity_checking
-        if not self._may_save(trainer) or self._saves_on_train_epoch_end(trainer):
+        if self._should_skip_saving_checkpoint(trainer) or self._should_save_on_train_epoch_end(trainer):
             return
         if not self._defer_save_until_validation:
             return self._save_for_epoch(trainer)
@@ -216,11 +219,11 @@ class ModelCheckpoint(CheckpointFiles):
         self._save_last_checkpoint(trainer, metrics)
         self._defer_save_until_validation = False
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         if self.save_last and not self._last_checkpoint_saved and not trainer.fast_dev_run:
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: "Trainer", pl_module: "LightningModule", exception: BaseException) -> None:
         if not self.save_on_exception or trainer.fast_dev_run or trainer.sanity_checking:
             return
         if self._last_global_step_saved == trainer.global_step:
@@ -233,15 +236,15 @@ class ModelCheckpoint(CheckpointFiles):
 
     # -- when to save -----------------------------------------------------------------------------------------------
 
-    def _may_save(self, trainer: Trainer) -> bool:
+    def _should_skip_saving_checkpoint(self, trainer: "Trainer") -> bool:
         return (
-            trainer.state.fn == "fit"
-            and not trainer.sanity_checking
-            and not trainer.fast_dev_run
-            and self._last_global_step_saved != trainer.global_step
+            bool(trainer.fast_dev_run)
+            or trainer.state.fn != "fit"
+            or trainer.sanity_checking
+            or self._last_global_step_saved == trainer.global_step
         )
 
-    def _is_due(self, trainer: Trainer) -> bool:
+    def _is_due(self, trainer: "Trainer") -> bool:
         """Whether a save by steps or by time falls on this step."""
         if self._every_n_train_steps:
             return bool(trainer.global_step % self._every_n_train_steps == 0)
@@ -254,21 +257,21 @@ class ModelCheckpoint(CheckpointFiles):
             self._last_time_checked = now
         return due
 
-    def _saves_on_train_epoch_end(self, trainer: Trainer) -> bool:
+    def _should_save_on_train_epoch_end(self, trainer: "Trainer") -> bool:
         if self._save_on_train_epoch_end is not None:
             return self._save_on_train_epoch_end
         if getattr(trainer, "_val_check_time_interval", None) is not None or trainer.check_val_every_n_epoch != 1:
             return False
         return _total(trainer.num_val_batches) == 0 or trainer.val_check_interval == 1.0
 
-    def _validation_follows(self, trainer: Trainer) -> bool:
+    def _validation_follows(self, trainer: "Trainer") -> bool:
         """Whether validation comes right after this batch, and this object saves after it."""
-        if self._saves_on_train_epoch_end(trainer) or not trainer.is_last_batch or not trainer.enable_validation:
+        if self._should_save_on_train_epoch_end(trainer) or not trainer.is_last_batch or not trainer.enable_validation:
             return False
         every = trainer.check_val_every_n_epoch
         return _total(trainer.num_val_batches) > 0 and (every is None or (trainer.current_epoch + 1) % every == 0)
 
-    def _save_for_epoch(self, trainer: Trainer) -> None:
+    def _save_for_epoch(self, trainer: "Trainer") -> None:
         metrics = self._monitor_candidates(trainer)
         if self._every_n_epochs and (trainer.current_epoch + 1) % self._every_n_epochs == 0:
             self._save_topk_checkpoint(trainer, metrics)
@@ -279,7 +282,7 @@ class ModelCheckpoint(CheckpointFiles):
 
     # -- what to save -----------------------------------------------------------------------------------------------
 
-    def _monitor_candidates(self, trainer: Trainer) -> dict[str, Tensor]:
+    def _monitor_candidates(self, trainer: "Trainer") -> dict[str, Tensor]:
         """The metrics of the moment, as copies, with ``epoch`` and ``step``."""
         metrics = {name: torch.as_tensor(value).detach().clone() for name, value in trainer.callback_metrics.items()}
         for name, count in (("epoch", trainer.current_epoch), ("step", trainer.global_step)):
@@ -287,11 +290,11 @@ class ModelCheckpoint(CheckpointFiles):
             metrics[name] = metrics[name].int() if name in metrics else torch.tensor(count)
         return metrics
 
-    def _save_topk_checkpoint(self, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
+    def _save_topk_checkpoint(self, trainer: "Trainer", metrics: dict[str, Tensor]) -> None:
         if self.save_top_k == 0:
             return
         if self.monitor is None:
-            return self._save_latest(trainer, metrics)
+            return self._save_none_monitor_checkpoint(trainer, metrics)
         if self.monitor not in metrics:
             return self._missing(list(metrics))
         if self.check_monitor_top_k(trainer, metrics[self.monitor]):
@@ -301,15 +304,14 @@ class ModelCheckpoint(CheckpointFiles):
 
     def _missing(self, names: list[str]) -> None:
         message = (
-            f"ModelCheckpoint(monitor={self.monitor!r}): no metric of that name was logged. "
-            f"There are: {', '.join(map(repr, names))}. Log it with self.log({self.monitor!r}, value), "
-            "or monitor one of those."
+            f"`ModelCheckpoint(monitor={self.monitor!r})` could not find the monitored key in the returned metrics: "
+            f"{names}. Log it with self.log({self.monitor!r}, value), or monitor one of those."
         )
         if self._validated:
             raise MisconfigurationException(message)
         warn_once(message)
 
-    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+    def check_monitor_top_k(self, trainer: "Trainer", current: Tensor | None = None) -> bool:
         """Whether a model with the score ``current`` belongs to the best ``save_top_k``; the same on every rank."""
         if current is None:
             return False
@@ -319,7 +321,7 @@ class ModelCheckpoint(CheckpointFiles):
         better = bool(current < kth if self.mode == "min" else current > kth)
         return trainer.strategy.reduce_boolean_decision(better)
 
-    def _save_latest(self, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
+    def _save_none_monitor_checkpoint(self, trainer: "Trainer", metrics: dict[str, Tensor]) -> None:
         previous = self.best_model_path
         with self._state_restored_on_failure():
             self.best_model_path = path = self._free_path(trainer, metrics, keep=previous)
@@ -329,7 +331,7 @@ class ModelCheckpoint(CheckpointFiles):
         if not self.save_last:
             self._remove_replaced(trainer)
 
-    def _update_best_and_save(self, current: Tensor, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
+    def _update_best_and_save(self, current: Tensor, trainer: "Trainer", metrics: dict[str, Tensor]) -> None:
         k = len(self.best_k_models) + 1 if self.save_top_k == -1 else self.save_top_k
         evicted = self.kth_best_model_path if len(self.best_k_models) == k else ""
         if torch.isnan(current):  # ranked last, and replaced by the first that is a number
@@ -361,7 +363,7 @@ class ModelCheckpoint(CheckpointFiles):
             self.kth_best_model_path = worst(scores, key=lambda path: scores[path].item())
             self.kth_value = scores[self.kth_best_model_path]
 
-    def _save_last_checkpoint(self, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
+    def _save_last_checkpoint(self, trainer: "Trainer", metrics: dict[str, Tensor]) -> None:
         if not self.save_last:
             return
         previous, name = self.last_model_path or self._resumed_last(trainer), self.CHECKPOINT_NAME_LAST

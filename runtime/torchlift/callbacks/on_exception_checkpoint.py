@@ -32,7 +32,7 @@ class OnExceptionCheckpoint(Checkpoint):
 
     def __init__(self, dirpath: str | os.PathLike[str], filename: str = "on_exception") -> None:
         if not filename:
-            raise ValueError("OnExceptionCheckpoint needs a filename.")
+            raise ValueError("OnExceptionCheckpoint needs a filename: The filename cannot be empty")
         self.dirpath = dirpath
         self.filename = filename
 

@@ -10,8 +10,9 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from torchlift.callback import Callback
+from torchlift.callback import Callback, ignores_outputs
 from torchlift.states import RunningStage
+from torchlift.utilities.enums import LowercaseEnum
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import rank_zero_info
 
@@ -22,13 +23,20 @@ if TYPE_CHECKING:
 __all__ = ["Timer"]
 
 
+class Interval(LowercaseEnum):
+    """When the clock is looked at."""
+
+    step = "step"
+    epoch = "epoch"
+
+
 class Timer(Callback):
     """Times training, validation and test; ``Trainer(max_time=...)`` makes one.
 
     Args:
         duration: how long training may take, over all runs that resume one another: a timedelta, its arguments as a
             dictionary, or text ``DD:HH:MM:SS``. None for no limit.
-        interval: look at the clock after each "step" or each "epoch".
+        interval: look at the clock after each "step" (or "batch", which is the same) or each "epoch".
         verbose: say so when time is up.
 
     Raises:
@@ -38,10 +46,14 @@ class Timer(Callback):
     def __init__(
         self, duration: str | timedelta | dict[str, int] | None = None, interval: str = "step", verbose: bool = True
     ) -> None:
-        if interval not in ("step", "epoch"):
-            raise MisconfigurationException(f"Timer(interval={interval!r}): it is 'step' or 'epoch'.")
+        interval = "step" if interval == "batch" else interval
+        if interval not in list(Interval):
+            raise MisconfigurationException(
+                f"Unsupported parameter value `Timer(interval={interval})`. Possible choices are:"
+                f" {', '.join(one.value for one in Interval)}"
+            )
         self._duration = _seconds(duration)
-        self._interval = str(interval)
+        self._interval = Interval(interval.lower())
         self._verbose = verbose
         self._start_time: dict[str, float] = {}
         self._end_time: dict[str, float] = {}
@@ -82,14 +94,15 @@ class Timer(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._end(RunningStage.TRAINING)
 
+    @ignores_outputs
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._interval == "step":
+        if self._interval is Interval.step:
             self._stop_if_over(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._interval == "epoch":
+        if self._interval is Interval.epoch:
             self._stop_if_over(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -118,14 +131,16 @@ class Timer(Callback):
             trainer.should_stop = True
             if self._verbose:
                 elapsed = timedelta(seconds=int(self.time_elapsed()))
-                rank_zero_info(f"Time limit reached. Elapsed time is {elapsed}. Stopping.")
+                rank_zero_info(f"Time limit reached. Elapsed time is {elapsed}. Signaling Trainer to stop.")
 
 
 def _seconds(duration: str | timedelta | dict[str, int] | None) -> float | None:
     if isinstance(duration, str):
         match = re.fullmatch(r"(\d+):(\d\d):(\d\d):(\d\d)", duration.strip())
         if not match:
-            raise MisconfigurationException(f"Timer(duration={duration!r}): as text it is DD:HH:MM:SS.")
+            raise MisconfigurationException(
+                f"`Timer(duration={duration!r})` is not a valid duration. As text it has the format DD:HH:MM:SS."
+            )
         days, hours, minutes, seconds = map(int, match.groups())
         return timedelta(days, seconds, minutes=minutes, hours=hours).total_seconds()
     if isinstance(duration, dict):

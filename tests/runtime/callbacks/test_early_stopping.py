@@ -96,7 +96,7 @@ def test_a_metric_that_was_not_logged_is_an_error_that_names_those_that_were(
     harness: Any, kind: str, tmp_path: Path
 ) -> None:
     stopping = harness.callback_class(kind, "EarlyStopping")("val_los")
-    with pytest.raises(RuntimeError, match=r"'val_los', but no metric of that name.*'val_loss'"):
+    with pytest.raises(RuntimeError, match=r"`val_los` which is not available.*`val_loss`"):
         harness.run(kind, [stopping], tmp_path, {"val_loss": [1.0]}, max_epochs=1)
 
 
@@ -114,17 +114,17 @@ def test_the_state_goes_through_a_weights_only_checkpoint(tmp_path: Path) -> Non
     restored.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert restored.state_dict() == callback.state_dict()
     assert restored.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED
-    assert "did not improve in the last 1 checks; the best value was 1.000" in str(restored.stopping_reason_message)
+    assert "did not improve in the last 1 records; the best value was 1.000" in str(restored.stopping_reason_message)
 
 
 def test_a_metric_changed_in_place_later_does_not_move_the_best_score() -> None:
     callback = EarlyStopping("loss")
     value = torch.tensor([1.0])
-    callback._judge(value.squeeze())
+    callback._evaluate_stopping_criteria(value.squeeze())
     value.fill_(5.0)
     assert callback.best_score == 1.0
 
 
 def test_a_mode_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(Exception, match="mode is 'min' or 'max'"):
+    with pytest.raises(Exception, match="`mode` can be min, max, got down"):
         EarlyStopping("loss", mode="down")

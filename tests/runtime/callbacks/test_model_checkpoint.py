@@ -129,7 +129,7 @@ def test_a_folder_may_be_a_url(harness: Any, kind: str, tmp_path: Path) -> None:
             assert checkpoint_io.load(callback.best_model_path)["global_step"] == seen[-1][-1]
             assert callback._find_last_checkpoints(None) == {f"{url}/last.ckpt"}
     assert seen[0] == seen[1] and len(seen[0][0]) == 3
-    with pytest.raises(ValueError, match=r"needs a local dirpath, not 'memory://"):
+    with pytest.raises(ValueError, match=r"only supported for local file paths, not 'memory://"):
         harness.run(kind, [harness.callback_class(kind, "ModelCheckpoint")(url, save_last="link")], tmp_path, LOSS)
 
 
@@ -189,7 +189,7 @@ def test_a_metric_that_was_not_logged_is_an_error_that_names_those_that_were(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "best"}, "'min' or 'max'"),
+        ({"mode": "best"}, "min, max but got best"),
         ({"save_top_k": -2}, "save_top_k=-2"),
         ({"every_n_train_steps": -1}, "every_n_train_steps=-1"),
         ({"every_n_epochs": -1}, "every_n_epochs=-1"),

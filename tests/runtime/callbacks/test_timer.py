@@ -28,7 +28,7 @@ def test_durations_are_read(duration: Any, seconds: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [(("1h",), "DD:HH:MM:SS"), ((None, "batch"), "'step' or 'epoch'")], ids=str
+    ("arguments", "message"), [(("1h",), "DD:HH:MM:SS"), ((None, "hour"), "Possible choices are: step, epoch")], ids=str
 )
 def test_what_cannot_be_read_is_refused(arguments: Any, message: str) -> None:
     with pytest.raises(Exception, match=message):
@@ -55,7 +55,7 @@ def test_stages_are_timed_and_training_goes_on_after_a_restart(clock: SimpleName
     assert resumed.time_elapsed("train") == 35
 
 
-@pytest.mark.parametrize(("interval", "steps"), [("step", 3), ("epoch", 4)])
+@pytest.mark.parametrize(("interval", "steps"), [("step", 3), ("batch", 3), ("epoch", 4)])
 def test_a_run_ends_when_its_time_is_up(
     harness: Any, kind: str, tmp_path: Path, clock: SimpleNamespace, interval: str, steps: int
 ) -> None:
