@@ -39,11 +39,13 @@ class BaseFinetuning(Callback):
 
         torch.optim.Adam(filter(lambda p: p.requires_grad, self.parameters()), lr=1e-3)
 
-    Parameter groups that are added later are part of this callback's state, and are there again when a run is resumed.
+    Parameter groups that are added later, and which parameters are trained, are part of this callback's state, so that
+    a run that is resumed goes on with both.
     """
 
     def __init__(self) -> None:
         self._internal_optimizer_metadata: dict[int, list[dict[str, Any]]] = {}
+        self._trainable: list[str] = []
         self._restarting = False
 
     def freeze_before_training(self, pl_module: LightningModule) -> None:
@@ -67,20 +69,27 @@ class BaseFinetuning(Callback):
         for index, optimizer in enumerate(trainer.optimizers):
             if index in self._internal_optimizer_metadata:
                 optimizer.param_groups = _translated(self._internal_optimizer_metadata[index], named)
+        # `setup` has frozen anew what was unfrozen before the checkpoint.
+        unfrozen = {id(named[name]) for name in self._trainable if not named[name].requires_grad}
+        for module in pl_module.modules():
+            _set_trainable(module, True, only=unfrozen)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for index, optimizer in enumerate(trainer.optimizers):
             before = len(optimizer.param_groups)
             self.finetune_function(pl_module, trainer.current_epoch, optimizer)
             self._store(pl_module, index, before, optimizer.param_groups)
+        self._trainable = [name for name, parameter in pl_module.named_parameters() if parameter.requires_grad]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"internal_optimizer_metadata": self._internal_optimizer_metadata}
+        groups = self._internal_optimizer_metadata
+        return {"internal_optimizer_metadata": groups, "trainable_parameters": self._trainable}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._restarting = True
         # Files of Lightning before 1.6 hold the groups themselves.
         self._internal_optimizer_metadata = state_dict.get("internal_optimizer_metadata", state_dict)
+        self._trainable = state_dict.get("trainable_parameters", [])  # not in Lightning's files
 
     def _store(
         self,
@@ -261,10 +270,12 @@ class BackboneFinetuning(BaseFinetuning):
             log.info(f"Current lr: {round(current, self.rounding)}, Backbone lr: {round(rate, self.rounding)}")
 
 
-def _set_trainable(module: Module, trainable: bool) -> None:
-    if isinstance(module, _BatchNorm):
+def _set_trainable(module: Module, trainable: bool, only: set[int] | None = None) -> None:
+    """Freeze or unfreeze the parameters of the module itself, or `only` some of them, by id."""
+    own = [one for one in module.parameters(recurse=False) if only is None or id(one) in only]
+    if isinstance(module, _BatchNorm) and (own or only is None):
         module.track_running_stats = trainable
-    for parameter in module.parameters(recurse=False):
+    for parameter in own:
         parameter.requires_grad = trainable
 
 

@@ -259,6 +259,7 @@ class ModelPruning(Callback):
         target = getattr(new, name) if target is None else target
         source = getattr(old, name)
         if isinstance(target, Tensor) and isinstance(source, Tensor):
+            # On one device this shares the memory, as in Lightning: what is trained next moves the beginning along.
             target.data = source.data.to(target.device)
 
     def make_pruning_permanent(self, module: nn.Module) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
-from torchlift.callback import Callback
+from torchlift.callback import Callback, ignores_outputs
 from torchlift.hooks import is_overridden
 from torchlift.module_hooks import ModelHooks
 from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
@@ -74,6 +74,7 @@ class WeightAveraging(Callback):
         device = self._device or pl_module.device
         self._average_model = AveragedModel(pl_module, device=device, use_buffers=self._use_buffers, **self._kwargs)
 
+    @ignores_outputs
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

@@ -57,6 +57,57 @@ def scripted_module(lightning: Any, script: dict[str, list[float]], **options: A
     return Scripted()
 
 
+def net_module(lightning: Any, **options: Any) -> Any:
+    """A module of the runtime ``lightning`` with a backbone (batch norm in it) and a head, on random data.
+
+    Options: ``batch_norm``, ``scheduler`` (one that halves the rate each epoch), ``crash_at`` (an epoch), ``adam``.
+    """
+
+    class Net(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            layers: list[Any] = [torch.nn.Linear(4, 6), torch.nn.ReLU()]
+            if options.get("batch_norm", True):
+                layers.insert(1, torch.nn.BatchNorm1d(6))
+            self.backbone = torch.nn.Sequential(*layers)
+            self.head = torch.nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.head(self.backbone(x))
+
+        def training_step(self, batch: torch.Tensor, batch_idx: int) -> Any:
+            if self.current_epoch == options.get("crash_at"):
+                raise ConnectionError("the machine went away")
+            loss = (self(batch) - 1).pow(2).mean()
+            self.log("loss", loss)
+            return loss
+
+        def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+            self.log("val_loss", (self(batch) - 1).pow(2).mean())
+
+        def configure_optimizers(self) -> Any:
+            trained = [p for p in self.parameters() if p.requires_grad]
+            if options.get("adam"):
+                return torch.optim.Adam(trained, lr=0.1)
+            optimizer = torch.optim.SGD(trained, lr=0.1, momentum=0.9)
+            if not options.get("scheduler"):
+                return optimizer
+            return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)]
+
+    return Net()
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values of tensors and containers are equal to the bit."""
+    if isinstance(left, torch.Tensor):
+        return isinstance(right, torch.Tensor) and left.dtype == right.dtype and torch.equal(left, right)
+    if isinstance(left, dict):
+        return isinstance(right, dict) and left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
 def loader(batches: int = 4) -> DataLoader:
     return DataLoader(TensorDataset(torch.ones(batches, 1)), batch_size=1)
 
@@ -99,6 +150,54 @@ class Harness:
         lightning = self.runtime(kind)
         torch.manual_seed(0)
         module = scripted_module(lightning, script or {}, **(module_options or {}))
+        return self._fit(lightning, module, callbacks, root, (loader(batches), loader(1)), ckpt_path, trainer)
+
+    def run_net(
+        self,
+        kind: str,
+        callbacks: list[Any],
+        root: Path,
+        net_options: dict[str, Any] | None = None,
+        ckpt_path: str | None = None,
+        **trainer: Any,
+    ) -> Any:
+        """As ``run``, with the module of ``net_module`` on 10 random samples in batches of 2."""
+        lightning = self.runtime(kind)
+        torch.manual_seed(0)
+        module = net_module(lightning, **(net_options or {}))
+        data = DataLoader(torch.randn(10, 4), batch_size=2)
+        return self._fit(lightning, module, callbacks, root, (data, data), ckpt_path, {"max_epochs": 4} | trainer)
+
+    def compare_net(
+        self, root: Path, make: Any, net_options: dict[str, Any] | None = None, **trainer: Any
+    ) -> list[Any]:
+        """Train with ``make(name -> class)``'s callbacks on both runtimes; the last checkpoints are equal to the bit.
+
+        Returns:
+            The two trainers, Lightning's first.
+        """
+        trained, saved = [], []
+        for kind in ("lightning", "torchlift"):
+            folder = root / kind
+            last = self.callback_class(kind, "ModelCheckpoint")(folder, save_last=True)
+            callbacks = [*make(lambda name, kind=kind: self.callback_class(kind, name)), last]
+            trained.append(self.run_net(kind, callbacks, root, net_options, **trainer))
+            saved.append(torch.load(folder / "last.ckpt", weights_only=True))
+        theirs, ours = saved
+        for states in (theirs["callbacks"], ours["callbacks"]):
+            states.pop(next(key for key in states if key.startswith("ModelCheckpoint")))  # it holds the folder
+        for state in ours["callbacks"].values():
+            state.pop("trainable_parameters", None)  # what fine-tuning adds to Lightning's
+        assert theirs.keys() == ours.keys() - {"torchlift"}  # what ours adds to Lightning's
+        for key in theirs.keys() - {"loops"}:
+            assert same(theirs[key], ours[key]), key
+        weights = [dict(one.lightning_module.state_dict()) for one in trained]
+        assert same(*weights)
+        return trained
+
+    def _fit(
+        self, lightning: Any, module: Any, callbacks: list[Any], root: Path, data: Any, ckpt_path: Any, trainer: Any
+    ) -> Any:
         options: dict[str, Any] = {
             "accelerator": "cpu",
             "logger": False,
@@ -112,7 +211,10 @@ class Harness:
         trained = lightning.Trainer(**(options | trainer), callbacks=callbacks, default_root_dir=root)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            trained.fit(module, loader(batches), loader(1), ckpt_path=ckpt_path)
+            try:
+                trained.fit(module, *data, ckpt_path=ckpt_path)
+            except ConnectionError:
+                assert trained.interrupted
         return trained
 
 
