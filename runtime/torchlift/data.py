@@ -152,7 +152,8 @@ def load(trainer: "Trainer", source: Source, stage: RunningStage, mode: Mode) ->
     combined = found if isinstance(found, CombinedLoader) else CombinedLoader(found, mode)
     if trainer.overfit_batches > 0 and stage in (RunningStage.TRAINING, RunningStage.VALIDATING) and trainer.fitting:
         turn_shuffling_off(combined, stage)
-    combined.flattened = [_checked(trainer, loader, source, stage) for loader in combined.flattened]
+    checked = [_checked(trainer, loader, source, stage) for loader in combined.flattened]
+    combined.flattened = [trainer.strategy.process_dataloader(loader) for loader in checked]
     return combined
 
 
