@@ -28,6 +28,8 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
     """
 
     def __getattr__(name: str) -> Any:
+        if name == "__all__":  # of a star import, which gets the classes and functions
+            return sorted(public_names(package))
         module = None if name.startswith("__") else _table(package).get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")

@@ -43,3 +43,10 @@ def test_using_one_callback_imports_neither_rich_nor_tensorboard_nor_the_other_c
         "assert not {'rich', 'tensorboard', 'torchlift.callbacks.early_stopping'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_a_star_gives_every_name_and_no_module() -> None:
+    names: dict[str, object] = {}
+    exec("from torchlift.callbacks import *", names)
+    assert {"EarlyStopping", "ModelCheckpoint", "TQDMProgressBar"} <= set(names)
+    assert "model_checkpoint" not in names
