@@ -11,11 +11,10 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.evaluation import Evaluation
 from torchlift_convert.gradients import seen_across_validation
 from torchlift_convert.nest import Nest
-from torchlift_convert.program import Frame, Item, Program, Var
-from torchlift_convert.recognisers import fact_of
+from torchlift_convert.noise import Noise
+from torchlift_convert.program import Item, Program, Var
 from torchlift_convert.regions import (
     BAR,
-    DECLARATION,
     Gone,
     Region,
     Regions,
@@ -26,7 +25,6 @@ from torchlift_convert.regions import (
 )
 from torchlift_convert.roles import Roles, add_definitions, variable
 from torchlift_convert.stepping import Stepping
-from torchlift_convert.syntax import blocks_of, walk_statements
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -42,9 +40,9 @@ class Cutter:
 
     def cut(self) -> Regions:
         """Automatic optimization where its precondition is proved, else manual; validation hooks likewise."""
-        before = self._without_noise(list(self.nest.before))
-        after = self._without_noise(list(self.nest.after))
-        body = self._without_noise(list(self.nest.body))
+        self.gone |= dict.fromkeys(self.nest.unwrapped, BAR)
+        noise = Noise(self.program, self.nest.home, self.roles, self.judge, self.gone)
+        before, after, body = (noise.without(i) for i in (self.nest.before, self.nest.after, self.nest.body))
         batches = self.nest.batches
         header = header_of(batches, self.nest.batch_frame, self.program, self.roles) if batches else None
         steps = Stepping(self.program, self.nest, self.roles, self.judge, self.gone)
@@ -74,62 +72,6 @@ class Cutter:
         kept = regions.optimization is Optimization.MANUAL and regions.validation is not None
         kept = kept or seen_across_validation(regions, covered, after_loops, self.judge)
         return self._schedulers(replace(regions, keeps_gradients=kept))
-
-    def _without_noise(self, items: list[Item]) -> list[Item]:
-        """Statements that mean nothing in a hook: bars, ``global`` declarations, docstrings of followed functions."""
-        kept: list[Item] = []
-        for item in items:
-            stmt = item.stmt
-            if isinstance(stmt, (ast.Global, ast.Nonlocal)):
-                self.gone[stmt] = DECLARATION
-            elif isinstance(stmt, ast.Pass):
-                self.gone[stmt] = Gone(FateKind.MERGED, "not needed")
-            elif (
-                isinstance(stmt, ast.Expr) and isinstance(stmt.value, ast.Constant) and item.frame is not self.nest.home
-            ):
-                self.gone[stmt] = Gone(FateKind.MERGED, "docstring of a function that became hooks")
-            elif self._only_shows(stmt, item.frame):
-                self.gone[stmt] = BAR
-            else:
-                kept.append(self._without_bars(item))
-        return kept
-
-    def _only_shows(self, stmt: ast.stmt, frame: Frame) -> bool:
-        """A statement about a bar, or an ``if`` around nothing else."""
-        if not isinstance(stmt, ast.If):
-            return self._is_bar(Item(stmt, frame))
-        effects = self.judge.of(stmt.test, frame)
-        quiet = not (effects.draws or effects.writes or effects.unknown)
-        return quiet and all(self._only_shows(s, frame) for s in [*stmt.body, *stmt.orelse])
-
-    def _without_bars(self, item: Item) -> Item:
-        """A compound statement less what it shows on a bar."""
-        nested = [s for b in blocks_of(item.stmt) for s in walk_statements(b)]
-        inside = [s for s in nested if self._is_bar(Item(s, item.frame))]
-        self.gone |= dict.fromkeys(inside, BAR)
-        return replace(item, without=(*item.without, *inside)) if inside else item
-
-    def _is_bar(self, item: Item) -> bool:
-        """Making a bar, or a bare call of one of its methods, or setting a part, that only concerns the screen."""
-        match item.stmt:
-            case ast.Assign(targets=[ast.Attribute(value=ast.Name() as owner)], value=shown):
-                effects = self.judge.of(shown, item.frame)
-                return variable(owner, item.frame) in self.roles.bars and not (effects.draws or effects.writes)
-            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr=attr))):
-                screen = (
-                    "update",
-                    "set_description",
-                    "set_postfix",
-                    "set_postfix_str",
-                    "close",
-                    "refresh",
-                    "set_description_str",
-                )
-                return attr in screen and variable(owner, item.frame) in self.roles.bars
-            case ast.Assign(targets=[ast.Name() as name], value=ast.Call() as value):
-                made = fact_of(value, item.frame, self.program)
-                return isinstance(made, F.Bar) and variable(name, item.frame) in self.roles.bars
-        return False
 
     # -- schedulers ----------
 

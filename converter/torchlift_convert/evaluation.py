@@ -18,6 +18,7 @@ from torchlift_convert.gradients import takes_gradients
 from torchlift_convert.loaders import oddity
 from torchlift_convert.names import own_nodes
 from torchlift_convert.nest import Nest, nodes_of
+from torchlift_convert.noise import Noise
 from torchlift_convert.program import Frame, Hole, Item, Program, Var
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.regions import (
@@ -74,7 +75,8 @@ class Evaluation:
         assert isinstance(loop, ast.For)
         header = header_of(loop, flat[at].frame, self.program, self.roles)
         start, end = flat[:at], flat[at + 1 :]
-        step = [Item(s, flat[at].frame) for s in loop.body]
+        noise = Noise(self.program, self.nest.home, self.roles, self.judge, gone)
+        step = noise.without(Item(s, flat[at].frame) for s in loop.body)
         if not self._same(before, start, step, end) or loop.orelse:
             return None
         self.gone |= gone

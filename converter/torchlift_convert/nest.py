@@ -12,9 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.facts import Bar
 from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program, dotted
+from torchlift_convert.recognisers import fact_of
+from torchlift_convert.recognisers.bar import only_shows
 from torchlift_convert.syntax import blocks_of
 
 Loop = ast.For | ast.While
@@ -46,7 +49,8 @@ class Nest:
 
     ``path``: blocks from the body of ``home`` to the outermost loop, so that what runs before and after it is known.
     ``epochs``: the epoch loop, None when the batches are gone through once. ``batches``: the batch loop, None when
-    every epoch is a single step without one. ``body``: the statements of one batch.
+    every epoch is a single step without one. ``body``: the statements of one batch. ``unwrapped``: statements around
+    parts of the nest that do no more than show a bar; what stands in them is laid out as if they were not there.
     """
 
     home: Frame
@@ -59,6 +63,7 @@ class Nest:
     body: tuple[Item, ...]
     after: tuple[Item, ...]
     followed: tuple[FunctionNode, ...] = ()
+    unwrapped: tuple[ast.With, ...] = ()
 
     @property
     def pre(self) -> list[ast.stmt]:
@@ -93,6 +98,7 @@ class Finder:
     program: Program
     reaching: set[str] = field(default_factory=set)  # names of the script's functions that reach a backward()
     followed: list[FunctionNode] = field(default_factory=list)
+    unwrapped: list[ast.With] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         functions = [n for n in ast.walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)]
@@ -237,6 +243,7 @@ class Finder:
             body=_items(body),
             after=_items(entries[inner[0] + 1 :]),
             followed=tuple(self.followed),
+            unwrapped=tuple(self.unwrapped),
         )
 
     def _one_level(self, home: Frame, outer: Loop, path: tuple[Block, ...], entries: list[Entry], beside: bool) -> Nest:
@@ -257,6 +264,7 @@ class Finder:
             body=_items(entries),
             after=(),
             followed=tuple(self.followed),
+            unwrapped=tuple(self.unwrapped),
         )
 
     def flatten(self, frame: Frame, body: list[ast.stmt]) -> list[Entry]:
@@ -266,6 +274,10 @@ class Finder:
             if isinstance(stmt, (ast.For, ast.While)) and self.reaches(stmt):
                 out.append(LoopEntry(stmt, frame))
                 continue
+            if isinstance(stmt, ast.With) and self._shows_bars(stmt, frame):
+                self.unwrapped.append(stmt)
+                out += self.flatten(frame, stmt.body)
+                continue
             call = self._call_of(stmt) if self.reaches(stmt) else self._touching_call(stmt, frame)
             target = frame.function(call.func.id) if call and isinstance(call.func, ast.Name) else None
             if call is None or target is None:
@@ -274,6 +286,16 @@ class Finder:
             else:
                 out += self.follow(stmt, call, frame, *target)
         return out
+
+    def _shows_bars(self, stmt: ast.With, frame: Frame) -> bool:
+        """``with tqdm(loader) as bar:`` where nothing but the screen and loops depend on the bar."""
+        for item in stmt.items:
+            call, name = item.context_expr, item.optional_vars
+            if not isinstance(call, ast.Call) or not isinstance(fact_of(call, frame, self.program), Bar):
+                return False
+            if name is not None and not (isinstance(name, ast.Name) and only_shows(name.id, frame.scope)):
+                return False
+        return True
 
     def _touching_call(self, stmt: ast.stmt, frame: Frame) -> ast.Call | None:
         """A bare call of a function that zeroes gradients or steps, as ``reset_grad()``, without a loop over data."""

@@ -11,6 +11,7 @@ from torchlift_convert.cutting import Cutter, read_bars
 from torchlift_convert.diagnostics import Refuse, note
 from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
+from torchlift_convert.facts import Bar
 from torchlift_convert.findings import never_trained_again
 from torchlift_convert.listing import goes_over_list
 from torchlift_convert.loaders import data_variables, oddity
@@ -19,6 +20,7 @@ from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Program, build
+from torchlift_convert.recognisers import fact_of
 from torchlift_convert.references import references
 from torchlift_convert.regions import Region, Regions
 from torchlift_convert.render import Rendered, render, with_import, without_unused_imports
@@ -85,12 +87,20 @@ def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan) -> N
             "Compute it once, before the loops.",
         )
     var = variable(header.iterable, header.source)
+    bound = roles.definitions.get(var, []) if var is not None else []
     if var in roles.loaders:
         why = oddity(var, roles, program)
         if why is None:
             return
         remedy = "Give the dataset a __len__." if "length" in why else "Leave generator= out and seed torch instead."
         raise Refuse("TL702", f"The loader '{var.name}' {why}.", header.stmt, remedy)
+    if any(isinstance(d.value, ast.Call) and isinstance(fact_of(d.value, d.frame, program), Bar) for d in bound):
+        raise Refuse(
+            "TL702",
+            f"Which bar '{ast.unparse(header.iterable)}' is, or what it stands at, decides more than what is shown.",
+            header.stmt,
+            "Loop over the DataLoader under one bar, and count with enumerate() instead of reading the bar.",
+        )
     raise Refuse(
         "TL702",
         f"The batches come from '{ast.unparse(header.iterable)}', which is not made by a DataLoader in this script.",

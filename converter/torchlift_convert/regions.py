@@ -14,7 +14,8 @@ from torchlift_convert import facts as F
 from torchlift_convert.effects import Judge
 from torchlift_convert.program import Frame, Item, Program, Var
 from torchlift_convert.recognisers import fact_of
-from torchlift_convert.roles import Roles, expression
+from torchlift_convert.roles import Definition, Roles, expression
+from torchlift_convert.syntax import blocks_of, walk_statements
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -102,9 +103,10 @@ def header_of(loop: ast.For, frame: Frame, program: Program, roles: Roles) -> He
             iterable = fact.iterable
             continue
         if isinstance(iterable, ast.Name):
-            places = roles.definitions.get(source.resolve(iterable.id), [])
-            if source.resolve(iterable.id) in roles.bars and len(places) == 1 and places[0].value is not None:
-                iterable, source = places[0].value, places[0].frame
+            bar = source.resolve(iterable.id)
+            made = _reaching(roles.definitions.get(bar, []), loop, program) if bar in roles.bars else None
+            if made is not None and made.value is not None:
+                iterable, source = made.value, made.frame
                 continue
         match iterable, target:
             case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *rest]), ast.Tuple(elts=[ast.Name(id=name), one]):
@@ -114,6 +116,29 @@ def header_of(loop: ast.For, frame: Frame, program: Program, roles: Roles) -> He
                     iterable, index, target = inner, name, one
                     continue
         return Header(loop, frame, target, index, start, iterable, source)
+
+
+def _reaching(places: list[Definition], loop: ast.For, program: Program) -> Definition | None:
+    """The definition that a loop's header sees: the only one, or the last one in front of it in the same block.
+
+    A ``with`` around the loop belongs to the block that it stands in.
+    """
+    if len(places) == 1:
+        return places[0]
+    by_stmt = {place.stmt: place for place in places}
+    inner: ast.stmt = loop
+    while True:
+        parent = program.script.parent[inner]
+        blocks = [program.script.tree.body] if parent is None else list(blocks_of(parent))
+        block = next(b for b in blocks if inner in b)
+        for stmt in reversed(block[: block.index(inner)]):
+            if any(inside in by_stmt for inside in walk_statements([stmt])):
+                return by_stmt.get(stmt)
+        if not isinstance(parent, ast.With):
+            return None
+        if parent in by_stmt:
+            return by_stmt[parent]
+        inner = parent
 
 
 def exits_of(stmt: ast.stmt) -> list[ast.stmt]:

@@ -21,3 +21,24 @@ def see(call: ast.Call, name: str | None) -> Fact | None:
         iterables = [k.value for k in call.keywords if k.arg == "iterable"] + call.args[:1]
         return Bar(call, iterables[0] if iterables else None)
     return None
+
+
+SHOWING = frozenset(
+    {"update", "set_description", "set_description_str", "set_postfix", "set_postfix_str", "close", "refresh"}
+)
+"""Methods of a bar whose bare call concerns the screen alone."""
+
+
+def only_shows(name: str, scope: ast.AST) -> bool:
+    """Is a bar of this name only looped over, set and told what to show, wherever the scope mentions it?"""
+    shown: set[int] = set()
+    for node in ast.walk(scope):
+        match node:
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=bar, attr=attr))) if attr in SHOWING:
+                shown.add(id(bar))
+            case ast.Assign(targets=[ast.Attribute(value=bar)]):
+                shown.add(id(bar))
+            case ast.For(iter=ast.Call(func=ast.Name(id="enumerate"), args=[bar, *_])) | ast.For(iter=bar):
+                shown.add(id(bar))
+    mentions = [n for n in ast.walk(scope) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+    return all(id(n) in shown for n in mentions)

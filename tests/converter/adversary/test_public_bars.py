@@ -64,3 +64,93 @@ def test_a_bar_that_is_read_is_no_decoration() -> None:
     result = convert(SCRIPT.replace("bar.set_postfix(loss=1)", "print(bar.n)"), Options())
     assert result.status is Status.REFUSED
     assert [d.code for d in result.diagnostics] == ["TL702"]
+
+
+ONE_NAME = """
+import torch
+import torch.nn as nn
+from torch.utils.data import DataLoader, TensorDataset
+from tqdm import tqdm
+
+whole = TensorDataset(torch.randn(32, 4), torch.randn(32, 1))
+loader = DataLoader(whole, batch_size=8, shuffle=True)
+val_loader = DataLoader(whole, batch_size=8)
+net = nn.Sequential(nn.Linear(4, 1), nn.Dropout(0.1))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+for epoch in range(2):
+    net.train()
+    bar = tqdm(enumerate(loader), total=len(loader))
+    for i, (x, y) in bar:
+        loss = ((net(x) - y) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        bar.set_postfix(loss=loss.item())
+    net.eval()
+    total = 0.0
+    bar = tqdm(enumerate(val_loader), total=len(val_loader))
+    for i, (x, y) in bar:
+        with torch.no_grad():
+            total += ((net(x) - y) ** 2).mean().item()
+    print(epoch, total.hex())
+"""
+WITH = """
+import torch
+import torch.nn as nn
+from torch.utils.data import DataLoader, TensorDataset
+from tqdm import tqdm
+
+whole = TensorDataset(torch.randn(32, 4), torch.randn(32, 1))
+loader = DataLoader(whole, batch_size=8, shuffle=True)
+val_loader = DataLoader(whole, batch_size=8)
+net = nn.Sequential(nn.Linear(4, 1), nn.Dropout(0.1))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+for epoch in range(2):
+    net.train()
+    with tqdm(loader, unit="batch") as t:
+        for x, y in t:
+            t.set_description(f"Epoch {epoch}")
+            # forwards
+            loss = ((net(x) - y) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            t.set_postfix(loss=loss.item())
+    net.eval()
+    total = 0.0
+    with tqdm(total=len(val_loader)) as t:
+        for x, y in val_loader:
+            with torch.no_grad():
+                total += ((net(x) - y) ** 2).mean().item()
+            t.update()
+    print(epoch, total.hex())
+"""
+
+
+def test_one_name_for_the_bars_of_two_loops(tmp_path: Path) -> None:
+    result = same(ONE_NAME, tmp_path)
+    assert result.code is not None and "def validation_step" in result.code and "tqdm(" not in result.code
+
+
+def test_a_bar_that_the_loop_stands_in(tmp_path: Path) -> None:
+    result = same(WITH, tmp_path)
+    assert result.code is not None and "def validation_step" in result.code and "tqdm(" not in result.code
+    assert "# forwards" in result.code
+
+
+def test_a_bar_bound_under_a_condition_is_not_known() -> None:
+    either = ONE_NAME.replace(
+        "    bar = tqdm(enumerate(loader), total=len(loader))\n",
+        "    if epoch:\n        bar = tqdm(loader)\n    else:\n        bar = tqdm(val_loader)\n",
+    )
+    result = convert(either.replace("for i, (x, y) in bar:\n        loss", "for x, y in bar:\n        loss"), Options())
+    assert result.status is Status.REFUSED
+    assert [d.code for d in result.diagnostics] == ["TL702"]
+
+
+def test_a_bar_around_the_loop_that_is_read_stays_around_it() -> None:
+    result = convert(
+        WITH.replace("            t.set_postfix(loss=loss.item())\n", "            print(t.n)\n"), Options()
+    )
+    assert result.status is Status.REFUSED
+    assert [d.code for d in result.diagnostics] == ["TL103"]
