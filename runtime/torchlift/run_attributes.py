@@ -54,10 +54,10 @@ class RunAttributes:
 
     @property
     def _active_loop(self) -> "FitState | EvalState | PredictState":
-        """The loop of the entry point."""
-        if self.state.fn == TrainerFn.FITTING:
-            return self.fit_loop
-        return self.predict_loop if self.state.fn == TrainerFn.PREDICTING else self._evaluation_state
+        """The loop of the stage that is running."""
+        if self.evaluating:
+            return self._evaluation_state
+        return self.predict_loop if self.predicting else self.fit_loop
 
     @property
     def interrupted(self) -> bool:

@@ -21,11 +21,8 @@ def is_logging_step(trainer: Trainer, batches: int) -> bool:
 
 
 def is_logging_moment(trainer: Trainer) -> bool:
-    """Whether the batch under way, of whatever entry point, is one at which ``log_every_n_steps`` wants to hear.
-
-    In ``fit`` the training batch counts, in its validation too; elsewhere the batches of all loaders.
-    """
-    batches = logged_step(trainer) + 1 if trainer.fitting else trainer._active_loop.batch_progress.ready
+    """Whether the batch under way, in whatever stage, is one at which ``log_every_n_steps`` wants to hear."""
+    batches = logged_step(trainer) + 1 if trainer.training else trainer._active_loop.batch_progress.ready
     return is_logging_step(trainer, batches)
 
 

@@ -127,7 +127,7 @@ class BatchSizeFinder(Callback):
 
 def _refuse_several_loaders(trainer: Trainer) -> None:
     assert trainer.state.stage is not None
-    found = trainer._active_loop.source.request()
+    found = trainer._active_loop.source.dataloader()
     combined = found if isinstance(found, CombinedLoader) else CombinedLoader(found, "sequential")
     if len(combined.flattened) > 1:
         prefix = trainer.state.stage.dataloader_prefix

@@ -194,5 +194,4 @@ class ThroughputMonitor(Callback):
 
     def _evaluated(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
         self._update(trainer, pl_module, batch)
-        loop = trainer.fit_loop.val_loop if trainer.fitting else trainer._active_loop
-        self._log(trainer, step=loop.batch_progress.total.ready)
+        self._log(trainer, step=trainer._active_loop.batch_progress.total.ready)

@@ -134,11 +134,12 @@ def lr_find(
     finder, run = LRFinder(mode, min_lr, max_lr, num_training), trainer._run
     assert run is not None
     with trials(trainer):
-        recorder = _Recorder(_replace_scheduler(trainer, finder), early_stop_threshold)
+        start = run.fit.global_step
+        recorder = _Recorder(_replace_scheduler(trainer, finder), early_stop_threshold, start)
         trainer.callbacks, trainer.limit_val_batches = [recorder], num_training
         attempt(trainer, run, max_steps=num_training)
-        if trainer.global_step != num_training + run.fit.global_step:
-            rank_zero_info(f"LR finder stopped early after {trainer.global_step} steps due to diverging loss.")
+        if (steps := trainer.global_step - start) != num_training:
+            rank_zero_info(f"LR finder stopped early after {steps} steps due to diverging loss.")
         finder.results = {"lr": recorder.lrs, "loss": recorder.losses}
         finder._total_batch_idx = trainer.fit_loop.total_batch_idx
     if update_attr:
@@ -216,8 +217,8 @@ class _Recorder(Callback):
 
     beta = 0.98
 
-    def __init__(self, scheduler: _Rising, early_stop_threshold: float | None) -> None:
-        self.scheduler, self.early_stop_threshold = scheduler, early_stop_threshold
+    def __init__(self, scheduler: _Rising, early_stop_threshold: float | None, start: int) -> None:
+        self.scheduler, self.early_stop_threshold, self.start = scheduler, early_stop_threshold, start
         self.lrs: list[float] = []
         self.losses: list[float] = []
         self.mean = self.best = 0.0
@@ -236,7 +237,7 @@ class _Recorder(Callback):
         if not outputs:
             self.losses.append(math.nan)
             return
-        step = trainer.global_step
+        step = trainer.global_step - self.start
         self.mean = self.beta * self.mean + (1 - self.beta) * float(outputs["loss"])
         loss = self.mean / (1 - self.beta ** (step + 1))
         if self.early_stop_threshold is not None and step > 1 and loss > self.early_stop_threshold * self.best:

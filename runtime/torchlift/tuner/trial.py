@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from torchlift import checkpoint, evaluation, loop, prediction
+from torchlift import checkpoint, evaluation, loop, position, prediction
 from torchlift.data import Source
 from torchlift.hooks import HookTable
 from torchlift.logged import Logged
@@ -153,7 +153,8 @@ class _Saved:
     def __init__(self, run: Run) -> None:
         trainer, module = run.trainer, run.module
         contents = checkpoint.dump(trainer)
-        contents.pop("loops")
+        for key in ("loops", position.KEY):  # a trial has counters of its own
+            contents.pop(key, None)
         # Hyperparameters are not restored, so they need not be copied, and some cannot be.
         as_they_are = {module.CHECKPOINT_HYPER_PARAMS_KEY, module.CHECKPOINT_HYPER_PARAMS_NAME}
         self._contents = {key: one if key in as_they_are else _copied(one) for key, one in contents.items()}
