@@ -160,6 +160,10 @@ def load(trainer: "Trainer", source: Source, stage: RunningStage, mode: Mode) ->
 def limits(trainer: "Trainer", combined: CombinedLoader, stage: RunningStage) -> list[int | float]:
     """How many batches of each loader are used, with ``limit_*_batches`` applied."""
     limit = getattr(trainer, f"limit_{stage.dataloader_prefix}_batches")
+    if not combined.flattened and stage is RunningStage.TRAINING:
+        rank_zero_warn(
+            "Total length of `CombinedLoader` across ranks is zero. Please make sure this was your intention."
+        )
     sized = [has_len_all_ranks(loader, trainer.strategy) for loader in combined.flattened]
     lengths = [len(loader) if has else float("inf") for loader, has in zip(combined.flattened, sized)]
     return [_limited(stage, length, limit) for length in lengths]

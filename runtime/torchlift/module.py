@@ -4,7 +4,6 @@ import weakref
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -247,14 +246,22 @@ class LightningModule(
         self._strict_loading = strict_loading
 
     def all_gather(self, data: Any, group: Any | None = None, sync_grads: bool = False) -> Any:
-        """The tensors of all processes, stacked along a new first dimension; `data` itself in a single process."""
-        from torchlift.utilities.apply import apply_to_leaves
+        """The tensors of all processes, stacked along a new first dimension; those of `data` in a single process.
 
-        def gather(value: Any) -> Any:
-            tensor = value if isinstance(value, Tensor) else torch.tensor(value, device=self.device)
-            return self.trainer.strategy.all_gather(tensor.to(self.device), group=group, sync_grads=sync_grads)
+        Args:
+            data: tensors and numbers, in any collections; numbers become tensors.
+            group: the processes to gather from; all by default.
+            sync_grads: let gradients flow back to the processes that the values came from.
+        """
+        from torchlift.utilities.apply import apply_to_leaves, numbers_to_tensors
 
-        return apply_to_leaves(data, lambda value: isinstance(value, (Tensor, int, float)), gather)
+        all_gather = self.trainer.strategy.all_gather
+
+        def gather(value: Tensor) -> Any:
+            return all_gather(value, group=group, sync_grads=sync_grads)
+
+        data = numbers_to_tensors(data, self.device)
+        return apply_to_leaves(data, lambda value: isinstance(value, Tensor), gather)
 
     def freeze(self) -> "Self":
         """No parameter requires gradients any more, and evaluation mode is on."""

@@ -149,7 +149,7 @@ class ExportMethods:
                 "TensorRT with IR mode 'ts' only supports output format 'torchscript'. The current output format is"
                 f" {output_format}."
             )
-        import torch_tensorrt
+        import torch_tensorrt  # type: ignore[import-not-found]
 
         example = copy.deepcopy((example,) if isinstance(example, torch.Tensor) else example)
         try:

@@ -22,6 +22,7 @@ class LoggingMethods:
         trainer: Any
         device: torch.device
         _trainer: "Trainer | None"
+        _fabric: Any | None
         _logged_metric_names: dict[int, str] | None
         named_modules: Callable[..., Any]
 
@@ -66,6 +67,11 @@ class LoggingMethods:
         """
         trainer = self._trainer
         if trainer is None:
+            if not isinstance(value, (Tensor, numbers.Number)):
+                _check_metric(name, value)
+            if self._fabric is not None:
+                _log_through_fabric(self._fabric, {name: value}, logger)
+                return
             rank_zero_warn(
                 "You are trying to `self.log()` but the `self.trainer` reference is not registered on the model yet."
                 " This is most likely because the model hasn't been passed to the `Trainer`"
@@ -109,6 +115,9 @@ class LoggingMethods:
         rank_zero_only: bool = False,
     ) -> None:
         """Log several values at once; the arguments are those of :meth:`log`."""
+        if self._fabric is not None:
+            _log_through_fabric(self._fabric, dictionary, logger)
+            return
         # A torchmetrics MetricCollection hands out copies with prefixes unless it is told not to.
         options = {"keep_base": False, "copy_state": False} if hasattr(dictionary, "compute_groups") else {}
         for name, value in dictionary.items(**options):
@@ -148,14 +157,30 @@ def _single_element(name: str, value: Tensor) -> Tensor:
     return value.squeeze()
 
 
-def _attribute_of_metric(module: Any, name: str, value: Any, given: str | None) -> str:
-    """The name under which this module holds a torchmetrics object."""
+def _log_through_fabric(fabric: Any, values: Mapping[str, Any], logger: bool | None) -> None:
+    """Fabric's loggers are the only place it can log to."""
+    for name, value in values.items():
+        if not isinstance(value, (Tensor, numbers.Number)):
+            raise ValueError(
+                f"`self.log({name}, {value})` was called, but `{type(value).__name__}` values cannot be logged with"
+                " Fabric"
+            )
+    if logger is not False:
+        fabric.log_dict(metrics=values)
+
+
+def _check_metric(name: str, value: Any) -> None:
     if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
         raise ValueError(f"`self.log({name}, {value})` was called, but nested dictionaries cannot be logged")
     if not (hasattr(value, "compute") and hasattr(value, "_forward_cache")):
         raise ValueError(
             f"`self.log({name}, {value})` was called, but `{type(value).__name__}` values cannot be logged"
         )
+
+
+def _attribute_of_metric(module: Any, name: str, value: Any, given: str | None) -> str:
+    """The name under which this module holds a torchmetrics object."""
+    _check_metric(name, value)
     if given is not None:
         return given
     if module._logged_metric_names is None:

@@ -79,11 +79,12 @@ class LightningOptimizer:
         Args:
             sync_grad: ``False`` leaves gradients unsynchronised between processes, as while accumulating.
         """
-        trainer = self._module.trainer
-        with trainer.strategy.no_sync(trainer.model, enabled=not sync_grad):
-            self._module.toggle_optimizer(self)
+        module = self._module
+        assert module is not None, "the optimizer belongs to no module yet"
+        with module.trainer.strategy.no_sync(module.trainer.model, enabled=not sync_grad):
+            module.toggle_optimizer(self)
             yield
-            self._module.untoggle_optimizer(self)
+            module.untoggle_optimizer(self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_optimizer"], name)
@@ -127,6 +128,11 @@ def configure(module: "LightningModule") -> tuple[list[Optimizer], list[LRSchedu
         answer = NoOptimizer()
     optimizers, schedulers, monitor = parse(answer)
     automatic = module.automatic_optimization
+    if automatic and not optimizers:
+        raise MisconfigurationException(
+            f"`{type(module).__name__}.configure_optimizers` returned no optimizer. Return `None` to run without one,"
+            " or set `self.automatic_optimization = False`."
+        )
     if automatic and len(optimizers) > 1:
         raise RuntimeError(
             "Training with multiple optimizers is only supported with manual optimization. Set"
