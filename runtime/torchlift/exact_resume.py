@@ -55,14 +55,13 @@ class ExactResuming(Resuming):
         if "logged" in position:
             restore_logged(run.logged, fit.results, position["logged"], run.module)
             restore_metrics(run.module, position["metrics"])
-        fit.last_reload_epoch, last_of_val = position["last_reload_epochs"]
-        if position["val_batches_logged"]:
+        if position["validation"]["batches_logged"]:
             setup_evaluation(run, val)
-            val.batches_logged = dict(position["val_batches_logged"])
-        val.last_reload_epoch = last_of_val
+            val.batches_logged = dict(position["validation"]["batches_logged"])
         val.batch_progress.load_state_dict(self.val_progress)  # the sanity check began to count anew
         if self.moment == AFTER_BATCH:
             fit.epoch_progress.phase = STARTED
+        self._put_back(run)  # in case there is nothing left to do
 
     def begin(self, run: "Run") -> None:
         """All that was half done is finished in its turn."""
@@ -83,9 +82,12 @@ class ExactResuming(Resuming):
         return self.moment == EPOCH_START
 
     def restore_random(self, run: "Run") -> None:
-        assert run.fit.combined is not None
-        self._set_random(run, self.position["random"])
+        self._put_back(run)
         self.makes_iterators = False  # loaders that are made again now are made as they would have been
+
+    @property
+    def loads_loaders(self) -> bool:
+        return self.is_inside_epoch()
 
     def begin_epoch(self, run: "Run") -> None:
         state = run.fit
@@ -111,22 +113,26 @@ class ExactResuming(Resuming):
             start_batches(state)
             remember_first_batch(state)
             return
-        behind, done = saved.get("behind", 0), state.batch_progress.ready
+        ahead, done = self.position["counted_ahead"], state.batch_progress.ready
         now = random_states.collect(loaders)
         self._set_random(run, saved["iterators"])
         start_batches(state)
         if "first_batch" in saved:
             self._set_random(run, saved["first_batch"])
-        remember_first_batch(state)
+            remember_first_batch(state)
         if all(map(is_stateful, loaders)):
             state.batches.fetched = done
         else:
-            go_past(state.batches, done - behind)
-            state.batches.fetched += behind
-            state.random_states["behind"] = behind
+            saved_restarts = self.position["restarts"].items()
+            restarts = {i: (began, random_states.from_plain(plain)) for i, (began, plain) in saved_restarts}
+            go_past(state.batches, done - ahead, restarts)
+            state.batches.fetched += ahead
+            state.counted_ahead = ahead
         if state.batches.length is not None:
             state.batches.done = state.batches.fetched >= state.batches.length
         random_states.restore(now, loaders)
+        if "first_batch" not in saved:
+            remember_first_batch(state)
         if done:
             epoch = state.epoch_progress.processed
             rank_zero_info(f"Going on within epoch {epoch}, behind {done} batches.")
@@ -144,16 +150,22 @@ class ExactResuming(Resuming):
             progress = state.val_loop.batch_progress
             progress.ready, progress.phase = 0, COMPLETED
             run.trainer._last_val_time = float("-inf")  # due, if it is the clock that decides
-            self._set_random(run, self.position["validation_random"])
+            self._set_random(run, self.position["validation"]["random"])
         elif self.moment == VALIDATION_END:
             self.skip_next_validation = True
         else:
             return False
         return True
 
+    def _put_back(self, run: "Run") -> None:
+        """What the preparations change on their way."""
+        self._set_random(run, self.position["random"])
+        run.fit.last_reload_epoch = self.position["last_reload_epoch"]
+        run.fit.val_loop.last_reload_epoch = self.position["validation"]["last_reload_epoch"]
+
     def _set_random(self, run: "Run", plain: dict[str, Any]) -> None:
-        assert run.fit.combined is not None
-        random_states.restore(random_states.from_plain(plain), run.fit.combined.flattened)
+        loaders = run.fit.combined.flattened if run.fit.combined is not None else []
+        random_states.restore(random_states.from_plain(plain), loaders)
 
 
 def _start_persistent_workers(loaders: list[Any]) -> None:

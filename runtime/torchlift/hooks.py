@@ -85,7 +85,7 @@ class HookTable:
         everyone = is_profiled(trainer)  # a profiler's report has the idle hooks too
         for name in TABLED:
             listeners = [cb for cb in self.callbacks if everyone or is_overridden(name, cb, Callback)]
-            late = [cb for cb in listeners if name == "on_train_epoch_end" and cb in monitors]
+            late = [cb for cb in listeners if cb in monitors.get(name, ())]
             bound = [partial(timed_method(trainer, "Callback", cb, name), trainer, module) for cb in listeners]
             before = [hook for cb, hook in zip(listeners, bound) if cb not in late]
             after = [hook for cb, hook in zip(listeners, bound) if cb in late]
@@ -120,10 +120,20 @@ def chain(logged: Logged, name: str, before: Sequence[Hook], own: Hook | None, a
     return run_hooks
 
 
-def _monitoring(callbacks: Iterable[Any]) -> list[Any]:
+def _monitoring(callbacks: Iterable[Any]) -> dict[str, list[Any]]:
+    """The callbacks whose turn is after the module's, at the moments where that is so.
+
+    Those that look at a metric see what the module logs at the epoch's end, as in Lightning. Checkpoints hold what the
+    module does at a moment (an average of weights in ``on_train_batch_end``, say): a resumed run does not do it again.
+    """
     from torchlift.callbacks import Checkpoint, EarlyStopping
 
-    return [cb for cb in callbacks if isinstance(cb, (EarlyStopping, Checkpoint))]
+    checkpoints = [cb for cb in callbacks if isinstance(cb, Checkpoint)]
+    return {
+        "on_train_epoch_end": [cb for cb in callbacks if isinstance(cb, (EarlyStopping, Checkpoint))],
+        "on_train_batch_end": checkpoints,
+        "on_validation_end": checkpoints,
+    }
 
 
 def call_callbacks(trainer: "Trainer", name: str, *args: Any, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ from torchlift.replay import is_stateful
 from torchlift.resume import Resuming
 from torchlift.states import RunningStage
 from torchlift.utilities.combined_loader import CombinedLoader
+from torchlift.utilities.random_states import States
 
 
 @dataclass
@@ -31,8 +32,7 @@ class EvalState:
     batches_logged: dict[int, int] = field(default_factory=dict)  # of each loader, the step of its step metrics
     last_reload_epoch: float = float("-inf")
     has_run: bool = False
-    random_states: dict[str, Any] = field(default_factory=dict)  # as they were when the pass began
-    batches_logged_before: dict[int, int] = field(default_factory=dict)  # the same of `batches_logged`
+    before: tuple[States, dict[int, int], float] | None = None  # random states and the two above, as the pass began
 
     @property
     def name(self) -> str:
@@ -97,7 +97,8 @@ class FitState:
     last_reload_epoch: float = float("-inf")
     _batches_that_stepped: int = 0
     resuming: Resuming | None = None  # from a checkpoint, until the first epoch after it is over
-    random_states: dict[str, Any] = field(default_factory=dict)  # as they were when the epoch's iterators were made
+    random_states: States = field(default_factory=dict)  # as they were when the epoch's iterators were made
+    counted_ahead: int = 0  # batches that are counted and not of these iterators: Lightning's way to resume
     loader_states: list[dict[str, Any]] = field(default_factory=list)  # from a checkpoint, for loaders that keep some
     _skip_backward: bool = False  # the epoch only passes the data through, see ``step.forward_step``
 

@@ -55,25 +55,28 @@ def dump(trainer: "Trainer") -> dict[str, Any] | None:
         "version": 1,
         "moment": moment,
         "random": to_plain(collect(loaders)),
-        "last_reload_epochs": (fit.last_reload_epoch, val.last_reload_epoch),
-        "val_batches_logged": dict(val.batches_logged),
+        "last_reload_epoch": fit.last_reload_epoch,
+        "validation": {"batches_logged": dict(val.batches_logged), "last_reload_epoch": val.last_reload_epoch},
     }
     inside = moment in INSIDE_EPOCH
     if trainer.state.fn == TrainerFn.FITTING:
         position["logged"] = dump_logged(trainer._logged, fit.results)
         position["metrics"] = dump_metrics(trainer.lightning_module, left_out=val.results) if inside else {}
     if inside or (moment != EPOCH_END and fit.epoch_progress.completed == 0):  # the first iterators are made early
-        position["epoch_random"] = _plain(fit.random_states)
-    if moment == VALIDATION:
-        position["validation_random"] = to_plain(val.random_states)
-        position["val_batches_logged"] = val.batches_logged_before
+        position["epoch_random"] = {name: to_plain(one) for name, one in fit.random_states.items()}
+        position["counted_ahead"] = fit.counted_ahead
+        restarts = getattr(getattr(fit.combined, "_iterator", None), "restarts", {})
+        position["restarts"] = {i: (began, to_plain(states)) for i, (began, states) in restarts.items()}
+    if moment == VALIDATION and val.before is not None:
+        random, batches_logged, last_reload_epoch = val.before
+        position["validation"] = {
+            "random": to_plain(random),
+            "batches_logged": batches_logged,
+            "last_reload_epoch": last_reload_epoch,
+        }
     if gradients := _gradients(trainer, moment):
         position["gradients"] = gradients
     return position
-
-
-def _plain(states: dict[str, Any]) -> dict[str, Any]:
-    return {name: to_plain(one) if isinstance(one, dict) else one for name, one in states.items()}
 
 
 def _gradients(trainer: "Trainer", moment: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from torchlift.utilities.random_states import collect
+from torchlift.utilities.random_states import States, collect, restore
 from torchlift.utilities.rank_zero import rank_zero_info
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def start_batches(state: "FitState") -> None:
     """Make the iterators of an epoch, and remember the random states that the order of batches follows from."""
     assert state.combined is not None and state.batches is not None
     state.random_states = {"iterators": collect(state.combined.flattened, include_cuda=False)}
+    state.counted_ahead = 0
     state.batches.start()
 
 
@@ -35,8 +36,7 @@ def remember_first_batch(state: "FitState") -> None:
 
 def remember_validation(val: "EvalState") -> None:
     """Validation begins: a checkpoint from inside of it is resumed with the whole of it."""
-    val.random_states = collect(())
-    val.batches_logged_before = dict(val.batches_logged)
+    val.before = (collect(()), dict(val.batches_logged), val.last_reload_epoch)
 
 
 def is_stateful(loader: Any) -> bool:
@@ -51,7 +51,7 @@ def load_states_of_loaders(state: "FitState") -> None:
         RuntimeError: the checkpoint has states of another number of loaders.
     """
     states, state.loader_states = state.loader_states, []
-    if not states or state.combined is None or state.resuming is None or not state.resuming.restarts:
+    if not states or state.combined is None or state.resuming is None or not state.resuming.loads_loaders:
         return
     loaders = [loader for loader in state.combined.flattened if is_stateful(loader)]
     if len(loaders) != len(states):
@@ -63,25 +63,53 @@ def load_states_of_loaders(state: "FitState") -> None:
         loader.load_state_dict(kept)
 
 
-def go_past(batches: "Batches", number: int) -> None:
+def go_past(batches: "Batches", number: int, restarts: dict[int, tuple[int, States]]) -> None:
     """Leave out the first batches, right after ``batches.start()``.
 
-    The indices of one plain loader that works in this process are drawn and nothing is loaded. Anything else has to
-    load the batches: workers have random generators of their own, and only an iterable knows what comes next. Where
-    this leaves the generators of this process is not said; the caller sets them.
+    Of a plain loader that works in this process the indices are drawn and nothing is loaded. Any other has to load the
+    batches: workers have random generators of their own, and only an iterable knows what comes next. Where this leaves
+    the generators of this process is not said; the caller sets them.
+
+    Args:
+        batches: to go forward in.
+        number: of batches to leave out.
+        restarts: for loaders that began again within the epoch, at which batch, and the random states then.
     """
-    sized = batches.length is not None
-    advance = _over_indices(batches._iterator) or _loading(batches._iterator, number)
-    with contextlib.suppress(StopIteration):  # another loader than the one the checkpoint was written with
-        for _ in range(number if sized else number - 1):  # without a length one is fetched ahead already
-            advance()
-    batches.fetched = number
-    if batches.length is not None:
-        batches.done = number >= batches.length
-    elif number:
-        batches._ahead = []
+    if number == 0:
+        return
+    with contextlib.suppress(StopIteration):
+        if batches._lone:
+            _advance(batches._iterator, number - len(batches._ahead))
+        else:
+            _advance_each(batches, number, restarts)
+    batches.fetched, batches._ahead = number, []
+    if batches.length is None:
         with contextlib.suppress(StopIteration):
             batches._ahead.append(batches._fetch())
+
+
+def _advance_each(batches: "Batches", number: int, restarts: dict[int, tuple[int, States]]) -> None:
+    """The iterators of several loaders, each by itself."""
+    if not batches._ahead:
+        next(batches._iterator)  # in turn, because each loader draws its order and loads before the next one draws
+    turn: Any = batches._combined._iterator
+    turn._idx = number
+    for i, iterable in enumerate(turn.iterables):
+        if i in restarts:
+            began, states = restarts[i]
+            restore(states, turn.iterables)
+            turn.iterators[i], turn._consumed[i], turn.restarts[i] = iter(iterable), True, restarts[i]
+            _advance(turn.iterators[i], number - began)
+        else:
+            _advance(turn.iterators[i], number - 1)
+
+
+def _advance(iterator: Iterator[Any], number: int) -> None:
+    """Past so many batches, or to the end: it may be another loader than the one the checkpoint was written with."""
+    advance = _over_indices(iterator) or _loading(iterator, number)
+    with contextlib.suppress(StopIteration):
+        for _ in range(number):
+            advance()
 
 
 def _over_indices(iterator: Any) -> Callable[[], Any] | None:

@@ -82,6 +82,11 @@ class Resuming:
         """Whether the checkpoint was written in ``on_train_epoch_start``, which runs again."""
         return self.restarts and self.epoch_phase == READY
 
+    @property
+    def loads_loaders(self) -> bool:
+        """Whether loaders that keep a state of their own get it back."""
+        return self.restarts
+
     def begin_epoch(self, run: "Run") -> None:
         """The batches' counters at the start of the loop over batches: anew, or where the checkpoint left them."""
         state = run.fit
@@ -105,7 +110,7 @@ class Resuming:
         state = run.fit
         assert state.batches is not None
         remember_first_batch(state)
-        state.random_states["behind"] = state.batch_progress.ready
+        state.counted_ahead = state.batch_progress.ready
         state.batches.fetched += state.batch_progress.ready
 
     def skips_training(self, run: "Run", validation_is_due: bool) -> bool:

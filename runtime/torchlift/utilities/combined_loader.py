@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch.utils._pytree import SUPPORTED_NODES, TreeSpec, _get_node_type, tree_unflatten, treespec_leaf
 
+from torchlift.utilities.random_states import collect
 from torchlift.utilities.types import Stateful
 
 Mode = Literal["min_size", "max_size_cycle", "max_size", "sequential"]
@@ -112,6 +113,7 @@ class MaxSizeCycle(ModeIterator):
     def __iter__(self) -> "ModeIterator":
         super().__iter__()
         self._consumed = [False] * len(self.iterables)
+        self.restarts: dict[int, tuple[int, dict[str, Any]]] = {}  # of each one the last: batch index, random states
         return self
 
     def _row(self) -> list[Any]:
@@ -123,6 +125,7 @@ class MaxSizeCycle(ModeIterator):
                 self._consumed[i] = True
                 if all(self._consumed):
                     raise
+                self.restarts[i] = (self._idx, collect(self.iterables, include_cuda=False))
                 self.iterators[i] = iter(iterable)
                 row.append(next(self.iterators[i]))  # an empty one cannot be cycled and ends the pass
         return row
