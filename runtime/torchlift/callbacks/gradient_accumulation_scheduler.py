@@ -44,6 +44,7 @@ class GradientAccumulationScheduler(Callback):
             )
         self.scheduling = {0: 1} | scheduling
         self.epochs = sorted(self.scheduling)
+        self._chosen = 1
 
     def going_to_accumulate_grad_batches(self) -> bool:
         """Whether any epoch accumulates."""
@@ -67,11 +68,15 @@ class GradientAccumulationScheduler(Callback):
                 " `LightningModule.optimizer_{step,zero_grad}`, the hooks will not be called on every batch (rather,"
                 " they are called on every optimization step)."
             )
-        if trainer.accumulate_grad_batches != 1:
+        if trainer.accumulate_grad_batches not in (1, self._chosen):
             raise ValueError(
                 "You have set `accumulate_grad_batches` and are using the `GradientAccumulationScheduler` callback:"
                 " both say how to accumulate. Remove one of them."
             )
+        self._choose(trainer)  # an epoch that is resumed in its middle does not start again
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.accumulate_grad_batches = self.get_accumulate_grad_batches(trainer.current_epoch)
+        self._choose(trainer)
+
+    def _choose(self, trainer: Trainer) -> None:
+        trainer.accumulate_grad_batches = self._chosen = self.get_accumulate_grad_batches(trainer.current_epoch)
