@@ -22,7 +22,7 @@ def is_logging_step(trainer: Trainer, batches: int) -> bool:
 
 def is_logging_moment(trainer: Trainer) -> bool:
     """Whether the batch under way, in whatever stage, is one at which ``log_every_n_steps`` wants to hear."""
-    batches = logged_step(trainer) + 1 if trainer.training else trainer._active_loop.batch_progress.ready
+    batches = logged_step(trainer) + 1 if trainer.training else trainer._active_loop.batch_progress.current.ready
     return is_logging_step(trainer, batches)
 
 

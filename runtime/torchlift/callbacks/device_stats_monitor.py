@@ -45,7 +45,9 @@ class DeviceStatsMonitor(Callback):
         if not trainer.loggers:
             raise MisconfigurationException("Cannot use `DeviceStatsMonitor` callback with `Trainer(logger=False)`.")
         if self._wants_cpu(trainer) and importlib.util.find_spec("psutil") is None:
-            raise ModuleNotFoundError("`DeviceStatsMonitor` cannot log CPU stats as `psutil` is not installed.")
+            raise ModuleNotFoundError(
+                "`DeviceStatsMonitor` cannot log CPU stats as `psutil` is not installed: pip install psutil."
+            )
 
     def _wants_cpu(self, trainer: Trainer) -> bool:
         return trainer.strategy.root_device.type == "cpu" if self._cpu_stats is None else self._cpu_stats

@@ -12,7 +12,13 @@ import pytest
 
 from torchlift.utilities.lazy import public_names
 
-PACKAGES = ["torchlift.callbacks", "torchlift.callbacks.progress", "torchlift.loggers"]
+PACKAGES = [
+    "torchlift.callbacks",
+    "torchlift.callbacks.progress",
+    "torchlift.loggers",
+    "torchlift.profilers",
+    "torchlift.tuner",
+]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

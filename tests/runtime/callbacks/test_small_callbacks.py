@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import torchlift
 import torchlift.callbacks as ours
 from torchlift.utilities.exceptions import MisconfigurationException
 
@@ -91,7 +92,7 @@ def test_functions_are_called_at_their_moments(harness: Any, kind: str, tmp_path
 def test_every_hook_of_lightnings_can_be_given_and_no_other() -> None:
     names = set(inspect.signature(theirs.LambdaCallback.__init__).parameters) - {"self"}
     assert all(getattr(ours.LambdaCallback(**{name: print}), name) is print for name in names)
-    with pytest.raises(MisconfigurationException, match="no hook 'on_train_stop'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument.*'on_train_stop'"):
         ours.LambdaCallback(on_train_stop=print)
 
 
@@ -106,8 +107,37 @@ def test_a_failed_run_leaves_a_checkpoint_and_a_good_one_none(harness: Any, kind
     assert state["global_step"] == 8
     harness.run(kind, [callback], tmp_path, {"loss": [1.0]}, max_epochs=1, enable_checkpointing=True)
     assert not (tmp_path / "on_exception.ckpt").exists()
-    with pytest.raises(ValueError, match="needs a filename"):
+    with pytest.raises(ValueError, match="filename cannot be empty"):
         ours.OnExceptionCheckpoint(tmp_path, "")
+
+
+def test_fit_goes_on_from_what_a_failed_run_left(harness: Any, tmp_path: Path) -> None:
+    ended = []
+    for kind in ("lightning", "torchlift"):
+        for crash_at in (2, None):
+            callback = harness.callback_class(kind, "OnExceptionCheckpoint")(tmp_path / kind)
+            trained = harness.run_net(kind, [callback], tmp_path, {"crash_at": crash_at}, enable_checkpointing=True)
+            assert (tmp_path / kind / "on_exception.ckpt").exists() is (crash_at is not None)
+        path = str(trained.ckpt_path)
+        assert path == str(tmp_path / kind / "on_exception.ckpt")
+        weights = {name: value.tolist() for name, value in trained.lightning_module.state_dict().items()}
+        ended.append((trained.global_step, trained.current_epoch, weights))
+    assert ended[0] == ended[1] and ended[0][0] == 20
+
+
+def test_without_a_failed_run_fit_begins_anew(tmp_path: Path) -> None:
+    class Module(torchlift.LightningModule):
+        def training_step(self, batch: Any, batch_idx: int) -> Any: ...
+
+        def configure_optimizers(self) -> None: ...
+
+    callback = ours.OnExceptionCheckpoint(tmp_path)
+    trainer = torchlift.Trainer(
+        callbacks=[callback], max_epochs=1, logger=False, enable_progress_bar=False, default_root_dir=tmp_path
+    )
+    with pytest.warns(UserWarning, match="there is no last checkpoint available"):
+        trainer.fit(Module(), torch.utils.data.DataLoader(torch.ones(2, 1)))
+    assert trainer.ckpt_path is None and trainer.current_epoch == 1
 
 
 # -- DeviceStatsMonitor ----------------------------------------------------------------------------------------------
@@ -149,7 +179,7 @@ def test_the_processors_figures_are_logged_as_lightning_does(
 def test_what_device_stats_need_is_said(
     harness: Any, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(MisconfigurationException, match="the Trainer has no logger"):
+    with pytest.raises(MisconfigurationException, match="Cannot use `DeviceStatsMonitor` callback"):
         harness.run(kind, [harness.callback_class(kind, "DeviceStatsMonitor")()], tmp_path, max_epochs=1)
     monkeypatch.setitem(sys.modules, "psutil", None)
     find = ours.device_stats_monitor.importlib.util.find_spec
