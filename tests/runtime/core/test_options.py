@@ -242,9 +242,6 @@ def test_fast_dev_run_writes_nothing(lab: Any, tmp_path: Any, given: Any) -> Non
 
 
 def test_barebones_says_what_is_off(lab: Any, capsys: Any) -> None:
-    from torchlift.utilities.rank_zero import log
-
-    assert log.handlers
     trainer = L.Trainer(accelerator="cpu", barebones=True, max_steps=1)
     assert "running in `Trainer(barebones=True)` mode" in capsys.readouterr().err
     assert (trainer.loggers, trainer.callbacks, trainer.log_every_n_steps, trainer.num_sanity_val_steps) == (
