@@ -93,6 +93,13 @@ def find_checkpoint(trainer: "Trainer", given: str | Path | None, model_given: b
             f" `trainer.{fn}(ckpt_path={given!r})`. The latter will be loaded."
         )
         trainer._ckpt_path_is_users = False
+    if given is None and trainer.fitting and any(one.resumes_fit for one in trainer.checkpoint_callbacks):
+        given = "last"
+        rank_zero_warn(
+            f"`.{fn}(ckpt_path=None)` was called with an `OnExceptionCheckpoint`: what a run that failed has left will"
+            f" be used. You can pass `.{fn}(ckpt_path='best')` to use the best model or `.{fn}(ckpt_path='last')` to use"
+            " the last model. If you pass a value, this warning will be silenced."
+        )
     if given is None:
         if model_given:
             return None

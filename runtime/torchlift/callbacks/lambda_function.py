@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from torchlift.callback import Callback
-from torchlift.utilities.exceptions import MisconfigurationException
 
 __all__ = ["LambdaCallback"]
 
@@ -20,12 +19,12 @@ class LambdaCallback(Callback):
     """``LambdaCallback(on_train_start=lambda trainer, module: ...)``: each function becomes the hook of its name.
 
     Raises:
-        MisconfigurationException: there is no hook of that name.
+        TypeError: there is no hook of that name.
     """
 
     def __init__(self, **hooks: Callable[..., Any] | None) -> None:
         for name, function in hooks.items():
             if name not in _HOOKS:
-                raise MisconfigurationException(f"LambdaCallback: there is no hook {name!r}; Callback lists them.")
+                raise TypeError(f"LambdaCallback got an unexpected keyword argument: there is no hook {name!r}.")
             if function is not None:
                 setattr(self, name, function)

@@ -20,6 +20,8 @@ __all__ = ["OnExceptionCheckpoint"]
 class OnExceptionCheckpoint(Checkpoint):
     """Writes ``dirpath/filename.ckpt`` when a run fails, Ctrl-C included, and removes it when a later run succeeds.
 
+    ``fit`` goes on from it when it is called without a ``ckpt_path``.
+
     Args:
         dirpath: folder; not optional, because an exception can come before a run's own folder is known.
         filename: without extension.
@@ -29,6 +31,7 @@ class OnExceptionCheckpoint(Checkpoint):
     """
 
     FILE_EXTENSION = ".ckpt"
+    resumes_fit = True
 
     def __init__(self, dirpath: str | os.PathLike[str], filename: str = "on_exception") -> None:
         if not filename:
@@ -40,6 +43,9 @@ class OnExceptionCheckpoint(Checkpoint):
     def ckpt_path(self) -> str:
         """Where the checkpoint lies."""
         return os.path.join(self.dirpath, self.filename + self.FILE_EXTENSION)
+
+    def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:
+        return {self.ckpt_path}
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         trainer.save_checkpoint(self.ckpt_path)
