@@ -104,3 +104,19 @@ def destroy_dist_connection() -> None:
     """Leave the process group, if there is one."""
     if distributed_is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def cli_lightning_logo() -> None:
+    """Print a line where Lightning prints its picture."""
+    print("\nLightning's names, torchlift's runtime\n")
+
+
+def get_torchvision_model(model_name: str, **kwargs: Any) -> torch.nn.Module:
+    """torchvision's model of that name.
+
+    Raises:
+        ModuleNotFoundError: torchvision is not installed.
+    """
+    from torchvision import models  # type: ignore[import-not-found]
+
+    return models.get_model(model_name, **kwargs)

@@ -3,6 +3,9 @@
 from torchlift.compat.names.reasons import PRIVATE
 
 HERE = {
+    "lightning.pytorch.core.saving": {
+        "torchlift.utilities.hparams_file": "load_hparams_from_yaml save_hparams_to_yaml",
+    },
     "lightning.pytorch.core.optimizer": {
         "torchlift.optim": "_configure_optimizers=parse _configure_schedulers_automatic_opt=automatic_configs"
         " _configure_schedulers_manual_opt=manual_configs _init_optimizers_and_lr_schedulers=configure"
@@ -26,6 +29,6 @@ NOT_HERE = {
     "lightning.pytorch.core.module": {PRIVATE: "_TrainerFabricShim"},
     "lightning.pytorch.core.saving": {
         PRIVATE: "_load_from_checkpoint _load_state _default_map_location"
-        " load_hparams_from_tags_csv load_hparams_from_yaml save_hparams_to_tags_csv save_hparams_to_yaml"
+        " load_hparams_from_tags_csv save_hparams_to_tags_csv"
     },
 }

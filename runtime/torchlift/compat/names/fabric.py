@@ -42,7 +42,8 @@ HERE = {
     "lightning.fabric.utilities.imports": {},
     "lightning.fabric.utilities.logger": {
         "torchlift.utilities.logger": "_add_prefix=add_prefix _convert_params=convert_params"
-        " _flatten_dict=flatten_dict _sanitize_params=sanitize_params"
+        " _flatten_dict=flatten_dict _sanitize_callable_params=sanitize_callable_params"
+        " _sanitize_params=sanitize_params"
     },
     "lightning.fabric.utilities.seed": {
         "torchlift.compat.small": "reset_seed",

@@ -1,6 +1,6 @@
 """``lightning``, ``lightning.pytorch``, its demos and its serving."""
 
-from torchlift.compat.names.reasons import APPS, FABRIC, LATER
+from torchlift.compat.names.reasons import APPS, FABRIC
 
 _MAIN = {
     "torchlift.callback": "Callback",
@@ -13,10 +13,9 @@ _MAIN = {
 
 HERE = {
     "lightning": _MAIN,
-    "lightning.pytorch": _MAIN,
+    "lightning.pytorch": {**_MAIN, "torchlift.compat.small": "cli_lightning_logo"},
 }
 
 NOT_HERE = {
     "lightning": {FABRIC: "Fabric", APPS: "LightningApp LightningFlow LightningWork"},
-    "lightning.pytorch": {LATER: "cli_lightning_logo"},
 }

@@ -14,7 +14,8 @@ HERE = {
     "lightning.pytorch.utilities.testing._runif": {"torchlift.compat.skipping": "_runif_reasons=runif_reasons"},
     "lightning.pytorch.utilities.warnings": {"torchlift.utilities.exceptions": "PossibleUserWarning"},
     "lightning.pytorch.utilities.model_helpers": {
-        "torchlift.utilities.classmethods": "_restricted_classmethod=only_on_the_class"
+        "torchlift.compat.small": "get_torchvision_model",
+        "torchlift.utilities.classmethods": "_restricted_classmethod=only_on_the_class",
     },
     "lightning.pytorch.utilities.data": {"torchlift.utilities.rank_zero": "warning_cache=_said"},
     "lightning.pytorch.utilities.compile": {"torchlift.utilities.compile": "_maybe_unwrap_optimized=unwrapped"},
@@ -43,7 +44,6 @@ NOT_HERE = {
         PRIVATE: "_RedirectingUnpickler _get_version _pl_migrate_checkpoint _set_legacy_version _set_version",
     },
     "lightning.pytorch.utilities.model_helpers": {
-        LATER: "get_torchvision_model",
         PRIVATE: "_ModuleMode",
     },
     "lightning.pytorch.utilities.model_summary": {DISTRIBUTED: "DeepSpeedSummary"},
