@@ -97,8 +97,8 @@ def find_checkpoint(trainer: "Trainer", given: str | Path | None, model_given: b
         given = "last"
         rank_zero_warn(
             f"`.{fn}(ckpt_path=None)` was called with an `OnExceptionCheckpoint`: what a run that failed has left will"
-            f" be used. You can pass `.{fn}(ckpt_path='best')` to use the best model or `.{fn}(ckpt_path='last')` to use"
-            " the last model. If you pass a value, this warning will be silenced."
+            f" be used. You can pass `.{fn}(ckpt_path='best')` to use the best model or `.{fn}(ckpt_path='last')` to"
+            " use the last model. If you pass a value, this warning will be silenced."
         )
     if given is None:
         if model_given:
