@@ -8,8 +8,8 @@ from typing import Any
 
 from torchlift.data import Batches, Source
 from torchlift.progress import Progress, Tally
-from torchlift.results import Results
 from torchlift.replay import is_stateful
+from torchlift.results import Results
 from torchlift.resume import Resuming
 from torchlift.states import RunningStage
 from torchlift.utilities.combined_loader import CombinedLoader
@@ -59,6 +59,8 @@ class PredictState:
     num_batches: list[int | float] = field(default_factory=list)
     return_predictions: bool = True
     by_loader: list[list[Any]] = field(default_factory=list)  # what the steps returned
+    current_batch_indices: list[int] = field(default_factory=list)  # the places in the data set of the batch's samples
+    epoch_batch_indices: list[list[list[int]]] = field(default_factory=list)  # the same of all batches of each loader
 
     @property
     def predictions(self) -> list[Any]:
@@ -106,6 +108,11 @@ class FitState:
     def epoch_loop(self) -> "FitState":
         """Lightning keeps the batches of an epoch in a loop of their own."""
         return self
+
+    @property
+    def restarting(self) -> bool:
+        """Whether this is the first epoch after a checkpoint that was written inside it."""
+        return self.resuming is not None and self.resuming.restarts
 
     @property
     def batch_idx(self) -> int:
