@@ -34,6 +34,7 @@ class Run:
 
     Attributes:
         training_step: the module's, in its precision's context, with or without the batch's index.
+        clear_gradients: what ``plain_step`` calls for ``zero_grad``.
         automatic: whether the loop runs backward and the optimizer's step.
         transfer: a batch to its device, through the data hooks that are overridden.
         optimizer: the only one, in automatic optimization.
@@ -54,6 +55,7 @@ class Run:
     hooks: HookTable
     automatic: bool
     training_step: BatchStep | None = None
+    clear_gradients: Callable[[Optimizer], None] | None = None
     optimizer: Optimizer | None = None
     update: Method = field(init=False)
     before_update: Method = field(init=False)
