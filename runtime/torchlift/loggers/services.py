@@ -20,8 +20,9 @@ class _Absent(Logger):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        service = next(cls for cls in type(self).__mro__ if _Absent in cls.__bases__)  # `self` may be a subclass
         raise ModuleNotFoundError(
-            f"`{type(self).__name__}` is not part of this runtime yet. Use `CSVLogger` or `TensorBoardLogger`, write a"
+            f"`{service.__name__}` is not part of this runtime yet. Use `CSVLogger` or `TensorBoardLogger`, write a"
             " subclass of `Logger` around the service's own client, or run this code on the real Lightning by changing"
             " its import line."
         )

@@ -144,12 +144,10 @@ class TensorBoardLogger(FolderLogger):
             )
         else:
             from torchlift.module import LightningModule
-            from torchlift.module_export import being_scripted
 
             if isinstance(model, LightningModule):
                 inputs = model._transferred(inputs)
-            with being_scripted():
-                self.experiment.add_graph(model, inputs)
+            self.experiment.add_graph(model, inputs)
 
     @rank_zero_only
     def save(self) -> None:

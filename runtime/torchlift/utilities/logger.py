@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["add_prefix", "convert_params", "flatten_dict", "sanitize_params"]
+__all__ = ["add_prefix", "convert_params", "flatten_dict", "sanitize_callable_params", "sanitize_params"]
 
 
 def convert_params(params: Mapping[str, Any] | Namespace | None) -> dict[str, Any]:
@@ -45,6 +45,26 @@ def _sanitized(value: Any) -> Any:
     if not isinstance(value, Tensor) and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()
     return value if isinstance(value, Tensor) or type(value) in (bool, int, float, str) else str(value)
+
+
+def sanitize_callable_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Classes and functions by name; a function that can be called without arguments by what it returns.
+
+    That is what Lightning does, which calls them.
+    """
+    return {name: _called(value) for name, value in params.items()}
+
+
+def _called(value: Any) -> Any:
+    if not callable(value):
+        return value
+    if isinstance(value, type):
+        return value.__name__
+    try:
+        result = value()
+    except Exception:  # whatever a foreign function raises: its name will do
+        result = value
+    return getattr(value, "__name__", None) if callable(result) else result
 
 
 def add_prefix(metrics: Mapping[str, Any], prefix: str, separator: str = "-") -> dict[str, Any]:

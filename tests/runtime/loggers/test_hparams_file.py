@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from lightning.fabric.utilities.logger import _flatten_dict, _sanitize_params
+from lightning.fabric.utilities.logger import _flatten_dict, _sanitize_callable_params, _sanitize_params
 from lightning.pytorch.core.saving import save_hparams_to_yaml as lightning_saves
 
 from torchlift.utilities.hparams_file import load_hparams_from_yaml, save_hparams_to_yaml
-from torchlift.utilities.logger import convert_params, flatten_dict, sanitize_params
+from torchlift.utilities.logger import convert_params, flatten_dict, sanitize_callable_params, sanitize_params
 
 
 @dataclass
@@ -86,3 +86,14 @@ def test_a_config_of_omegaconf_is_resolved(tmp_path: Path) -> None:
     assert yaml.safe_load((tmp_path / "hparams.yaml").read_text()) == expected
     loaded = load_hparams_from_yaml(tmp_path / "hparams.yaml")
     assert isinstance(loaded, omegaconf.DictConfig) and loaded == expected
+
+
+def test_functions_and_classes_by_name_as_in_lightning() -> None:
+    def answer() -> int:
+        return 42
+
+    def needs(argument: int) -> int:
+        return argument
+
+    params = {"answer": answer, "needs": needs, "kind": Net, "made": lambda: needs, "instance": Net(), "number": 1}
+    assert sanitize_callable_params(params) == _sanitize_callable_params(params)

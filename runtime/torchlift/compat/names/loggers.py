@@ -4,7 +4,7 @@ from torchlift.compat.names.reasons import LOGGER, PRIVATE
 
 HERE = {
     "lightning.fabric.loggers.csv_logs": {"torchlift.loggers.csv_logs": "_ExperimentWriter=ExperimentWriter"},
-    "lightning.pytorch.loggers.csv_logs": {"torchlift.loggers.csv_logs": "_FabricExperimentWriter=ExperimentWriter"},
+    "lightning.pytorch.loggers.csv_logs": {"torchlift.loggers.csv_logs": "_ExperimentWriter=ExperimentWriter"},
     "lightning.pytorch.loggers.utilities": {
         "torchlift.defaults": "_log_hyperparams=log_hyperparameters",
         "torchlift.loggers._third_party": "_scan_checkpoints=scan_checkpoints _version=joined_version",
