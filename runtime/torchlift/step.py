@@ -9,6 +9,7 @@ from functools import partial
 from operator import methodcaller
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd import _profiler_enabled
 from torch.optim import Optimizer
@@ -166,8 +167,9 @@ def closure_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
     """
     trainer, fit, optimizer, every = run.trainer, run.fit, run.optimizer, run.trainer.accumulate_grad_batches
     assert run.training_step is not None and optimizer is not None
-    outputs: dict[str, Any] = {}
+    outputs: dict[str, Any] | None = None
 
+    @torch.enable_grad()  # an optimizer may have turned gradients off around its step
     def closure() -> Tensor | None:
         nonlocal outputs
         outer, run.logged.fx = run.logged.fx, "training_step"
@@ -185,10 +187,16 @@ def closure_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
     if every > 1 and fit.accumulates(every):
         with trainer.strategy.no_sync(trainer.model):
             closure()
+        assert outputs is not None
         return outputs
     run.logged.fx = "optimizer_step"
     optimizer_step = run.own_optimizer_step or run.module.optimizer_step
     optimizer_step(trainer.current_epoch, batch_idx, trainer._wrapped_optimizers[0], closure)
+    if outputs is None:
+        raise MisconfigurationException(
+            "The closure hasn't been executed: call `optimizer_closure()` in your `optimizer_step` hook, or hand it to"
+            " `optimizer.step(optimizer_closure)`, whose optimizer then has to call it."
+        )
     run.logged.fx = None
     fit.steps.total += 1
     return outputs

@@ -123,7 +123,7 @@ class Strategy(Moments, ABC):
             module: Any = self._lightning_module
             return module._trainer._run.update(bare, closure, **kwargs)
 
-        return LightningOptimizer(optimizer, step, self._lightning_module)  # type: ignore[arg-type]
+        return LightningOptimizer(optimizer, step, self._lightning_module)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_lightning_optimizers": []}

@@ -305,3 +305,48 @@ def test_callbacks_from_an_entry_point(lab: Any, monkeypatch: Any) -> None:
     for made, count in ((Guest(), 1), ([Guest(), Guest()], 2), ([], 0)):
         monkeypatch.setattr("torchlift.defaults.entry_points", lambda group, made=made: [Entry(made)])
         assert sum(isinstance(one, Guest) for one in L.Trainer(**lab.QUIET).callbacks) == count
+
+
+# -- optimizers that do not do as they should -------------------------------------------------------------------------
+
+
+class Forgetful(torch.optim.SGD):
+    """Takes a closure and does not call it."""
+
+    def step(self, closure: Any = None) -> Any:
+        return super().step()
+
+
+class WithoutGradients(torch.optim.AdamW):
+    """Calls its closure where gradients are off, as some optimizers outside torch do."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        return super().step(closure)
+
+
+CLOSURES: dict[str, dict[str, Any]] = {
+    "optimizer_step": {"optimizer_step": lambda self, epoch, batch_idx, optimizer, optimizer_closure: None},
+    "the optimizer": {"configure_optimizers": lambda self: Forgetful(self.parameters(), 0.1)},
+}
+
+
+@pytest.mark.parametrize("case", CLOSURES)
+@pytest.mark.parametrize("runtime", BOTH)
+def test_a_closure_that_is_not_called(lab: Any, runtime: str, case: str) -> None:
+    module = lab.classifier(BOTH[runtime], **CLOSURES[case])()
+    with pytest.raises(Exception, match="The closure hasn't been executed") as caught:
+        BOTH[runtime].Trainer(**lab.QUIET, max_steps=1).fit(module, lab.loader())
+    assert caught.type.__name__ == "MisconfigurationException"
+
+
+def test_the_closure_has_gradients(differential: Any, lab: Any) -> None:
+    methods = {"configure_optimizers": lambda self: WithoutGradients(self.parameters(), 0.1)}
+
+    def experiment(R: Any, observed: Any) -> Any:
+        module = lab.recording(lab.classifier(R, **methods), observed)()
+        trainer = R.Trainer(**lab.QUIET, max_epochs=1)
+        trainer.fit(module, lab.loader())
+        return module, trainer, None
+
+    differential.same(experiment)
