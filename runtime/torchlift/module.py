@@ -1,5 +1,6 @@
 """LightningModule: a ``torch.nn.Module`` that says how it is trained."""
 
+import sys
 import weakref
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
@@ -58,9 +59,6 @@ class LightningModule(
         "strict_loading",
         "trainer",
     ]
-
-    # While TorchScript compiles a module it reads every property, `trainer` too.
-    _jit_is_scripting = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -166,7 +164,7 @@ class LightningModule(
         """
         if self._fabric is not None:
             return _FabricTrainer(self._fabric)
-        if self._trainer is None and not self._jit_is_scripting:
+        if self._trainer is None and not _torchscript_asks():
             raise RuntimeError(f"{type(self).__qualname__} is not attached to a `Trainer`.")
         return self._trainer
 
@@ -307,6 +305,11 @@ class LightningModule(
             state = without_compiled(state)
         state["_trainer"] = None
         return state
+
+
+def _torchscript_asks() -> bool:
+    """Whether TorchScript reads a property: it reads all that a module has, whatever they are for."""
+    return sys._getframe(2).f_globals.get("__name__", "").startswith(("torch.jit", "torch._jit"))
 
 
 class _FabricTrainer:

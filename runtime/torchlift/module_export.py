@@ -59,7 +59,7 @@ class ExportMethods:
         )
         if method not in ("script", "trace"):
             raise ValueError(f"The 'method' parameter only supports 'script' or 'trace', but value given was: {method}")
-        with self._in_eval_mode(), being_scripted():
+        with self._in_eval_mode():
             if method == "script":
                 exported = torch.jit.script(self, **kwargs)
             else:
@@ -156,7 +156,7 @@ class ExportMethods:
             if before.type != "cuda":
                 self.to(target)
             example = self._transferred(example)
-            with self._in_eval_mode(), being_scripted():
+            with self._in_eval_mode():
                 compiled = torch_tensorrt.compile(module=self, ir=ir, inputs=example, **compile_kwargs)
         finally:
             self.to(before)
@@ -192,18 +192,6 @@ class ExportMethods:
 
         before, move, after = data_hooks(self, self._trainer.datamodule if self._trainer else None)
         return after(move(before(batch, 0), self.device, 0), 0)
-
-
-@contextmanager
-def being_scripted() -> Iterator[None]:
-    """Torch looks at every attribute of a module here: those that need a Trainer do without."""
-    from torchlift.module import LightningModule
-
-    LightningModule._jit_is_scripting = True
-    try:
-        yield
-    finally:
-        LightningModule._jit_is_scripting = False
 
 
 def _save_script(exported: Any, path: str | Path) -> None:
