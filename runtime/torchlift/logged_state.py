@@ -25,8 +25,13 @@ def dump_logged(logged: "Logged", results: Results) -> dict[str, Any]:
         "logged_metrics": dict(logged._logger),
         "progress_bar_metrics": dict(logged._prog_bar),
         "sent_early": sorted(logged.sent_early),
-        "entries": [_dump_entry(key, entry) for key, entry in results.entries.items()],
+        "entries": dump_entries(results),
     }
+
+
+def dump_entries(results: Results) -> list[dict[str, Any]]:
+    """The values under way; none of them is changed later, others take their place."""
+    return [_dump_entry(key, entry) for key, entry in results.entries.items()]
 
 
 def restore_logged(logged: "Logged", results: Results, state: dict[str, Any], module: "nn.Module") -> None:

@@ -15,7 +15,7 @@ from torchlift.evaluation import count_as_done, evaluate, is_validation_epoch, s
 from torchlift.hooks import HookTable, call_both, call_callbacks, call_module
 from torchlift.profiling import action_of, timed
 from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
-from torchlift.replay import remember_first_batch, remember_validation, start_batches
+from torchlift.replay import remember_first_batch, remember_validation, remembering, start_batches
 from torchlift.rows import send_epoch, send_step
 from torchlift.run import Run, batch_step, own_method
 from torchlift.schedulers import Schedulers
@@ -167,7 +167,7 @@ def train_epoch(run: Run) -> None:
             start_batches(state)
         remember_first_batch(state)
     take, length = batches.choose_take()
-    take = timed(trainer, "[_TrainingEpochLoop].train_dataloader_next", take)
+    take = remembering(run, timed(trainer, "[_TrainingEpochLoop].train_dataloader_next", take))
     step = timed(trainer, "run_training_batch", choose_step(run))
     schedulers, validates, validates_between = Schedulers(run), is_validation_epoch(run), _validates_between(run)
 

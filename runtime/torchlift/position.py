@@ -62,6 +62,9 @@ def dump(trainer: "Trainer") -> dict[str, Any] | None:
     if trainer.state.fn == TrainerFn.FITTING:
         position["logged"] = dump_logged(trainer._logged, fit.results)
         position["metrics"] = dump_metrics(trainer.lightning_module, left_out=val.results) if inside else {}
+    if moment == BATCH and fit.before_batch is not None and trainer.state.fn == TrainerFn.FITTING:
+        random, position["logged"]["entries"] = fit.before_batch
+        position["random"] = to_plain(random)
     if inside or (moment != EPOCH_END and fit.epoch_progress.completed == 0):  # the first iterators are made early
         position["epoch_random"] = {name: to_plain(one) for name, one in fit.random_states.items()}
         position["counted_ahead"] = fit.counted_ahead

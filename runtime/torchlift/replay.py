@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from torchlift.logged_state import dump_entries
 from torchlift.utilities.random_states import States, collect, restore
 from torchlift.utilities.rank_zero import rank_zero_info
 
 if TYPE_CHECKING:
     from torchlift.data import Batches
     from torchlift.loop_state import EvalState, FitState
+    from torchlift.run import Run
 
 SECONDS_BETWEEN_NEWS = 30
 
@@ -32,6 +34,25 @@ def remember_first_batch(state: "FitState") -> None:
     """The epoch's first batch is about to be taken: a sampler in this process draws the order only now."""
     assert state.combined is not None
     state.random_states["first_batch"] = collect(state.combined.flattened, include_cuda=False)
+
+
+def remembering(run: "Run", take: Callable[[], Any]) -> Callable[[], Any]:
+    """`take`, with a look at what it takes to do the coming batch again; itself where no callback saves on errors.
+
+    The batch that an error (or Ctrl-C) broke off is done again, with the same draws, and is logged once.
+    """
+    state = run.fit
+    state.before_batch = None
+    if not any(getattr(one, "save_on_exception", False) for one in run.trainer.callbacks):
+        return take
+    assert state.combined is not None
+    loaders = state.combined.flattened
+
+    def remember_and_take() -> Any:
+        state.before_batch = (collect(loaders), dump_entries(state.results))
+        return take()
+
+    return remember_and_take
 
 
 def remember_validation(val: "EvalState") -> None:

@@ -21,7 +21,7 @@ from torchlift.run import Run, make_transfer, overrides
 from torchlift.states import RunningStage, TrainerFn, TrainerStatus
 from torchlift.step import decide
 from torchlift.utilities.compile import unwrapped
-from torchlift.utilities.exceptions import PossibleUserWarning
+from torchlift.utilities.exceptions import PossibleUserWarning, SIGTERMException
 from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torchlift.validation import validate_configuration
 
@@ -141,6 +141,8 @@ def release(trainer: "Trainer") -> None:
 
 def interrupt(trainer: "Trainer", exception: BaseException) -> None:
     """The run ends with an exception: tell everyone, then give back what it held."""
+    if isinstance(exception, SIGTERMException):
+        rank_zero_info("Received SIGTERM; the run has stopped at a safe point.")
     trainer.state.status = TrainerStatus.INTERRUPTED
     if trainer.lightning_module is not None:
         call_callbacks(trainer, "on_exception", exception)
@@ -153,8 +155,24 @@ def interrupt(trainer: "Trainer", exception: BaseException) -> None:
 
 
 @contextlib.contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Within it a second Ctrl-C does not cut the shutdown short; behind it Ctrl-C is what it was."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
+
+
+@contextlib.contextmanager
 def signals(trainer: "Trainer") -> Iterator[None]:
-    """Within it SIGTERM asks the loop to stop at the next safe point; a handler that was there still runs."""
+    """Within it SIGTERM asks the loop to stop at the next safe point; a handler that was there still runs.
+
+    Ours sets a flag and nothing else: it may have interrupted anything, even the writing of a message.
+    """
     trainer.received_sigterm = False
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -163,7 +181,6 @@ def signals(trainer: "Trainer") -> Iterator[None]:
 
     def on_sigterm(number: int, frame: FrameType | None) -> None:
         trainer.received_sigterm = True
-        rank_zero_info("Received SIGTERM, stopping at the next safe point ...")
         previous = before[signal.SIGTERM]
         if callable(previous):
             previous(number, frame)

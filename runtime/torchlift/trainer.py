@@ -4,7 +4,6 @@
 """
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -285,9 +284,8 @@ class Trainer(TrainerAttributes):
             session.finish(self)
         except KeyboardInterrupt as exception:
             rank_zero_info("\nDetected KeyboardInterrupt, attempting graceful shutdown ...")
-            # A second Ctrl-C must not cut the shutdown short.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            session.interrupt(self, exception)
+            with session.without_interrupts():
+                session.interrupt(self, exception)
             sys.exit(1)
         except BaseException as exception:
             session.interrupt(self, exception)
