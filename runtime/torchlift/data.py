@@ -160,7 +160,7 @@ def load(trainer: "Trainer", source: Source, stage: RunningStage, mode: Mode) ->
 def limits(trainer: "Trainer", combined: CombinedLoader, stage: RunningStage) -> list[int | float]:
     """How many batches of each loader are used, with ``limit_*_batches`` applied."""
     limit = getattr(trainer, f"limit_{stage.dataloader_prefix}_batches")
-    if not combined.flattened and stage is RunningStage.TRAINING:
+    if stage is RunningStage.TRAINING and combined.total() == 0:
         rank_zero_warn(
             "Total length of `CombinedLoader` across ranks is zero. Please make sure this was your intention."
         )
