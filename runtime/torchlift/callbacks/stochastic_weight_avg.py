@@ -119,6 +119,17 @@ class StochasticWeightAveraging(Callback):
             # The checkpoint was written with our scheduler in place of the module's: its state is for ours.
             trainer.lr_scheduler_configs.clear()
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        resuming, epoch = trainer.fit_loop.resuming, trainer.current_epoch
+        if resuming is None or not resuming.is_inside_epoch() or self._scheduler_state is None:
+            return
+        # The epoch that is resumed in its middle does not begin again.
+        if self.swa_start <= epoch <= self.swa_end + 1:
+            self._begin(trainer, pl_module)
+        if epoch == self.swa_end + 1:
+            self._keep_momenta(pl_module)
+            self._pass_data_through(trainer)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch
         if self.swa_start <= epoch <= self.swa_end:
@@ -192,6 +203,10 @@ class StochasticWeightAveraging(Callback):
         assert self._average_model is not None
         self.transfer_weights(self._average_model, pl_module)
         self.reset_batch_norm_and_save_state(pl_module)
+        self._pass_data_through(trainer)
+
+    def _pass_data_through(self, trainer: Trainer) -> None:
+        """Let the epoch under way compute no gradients."""
         trainer.fit_loop._skip_backward = True
         self._accumulate_grad_batches = trainer.accumulate_grad_batches
         # No batch but the last completes an update.
@@ -231,16 +246,17 @@ class StochasticWeightAveraging(Callback):
 
     def reset_batch_norm_and_save_state(self, pl_module: LightningModule) -> None:
         """Let the running statistics begin anew, as plain means over all batches; the momenta are kept."""
-        self.momenta = {}
-        for module in pl_module.modules():
-            if not isinstance(module, _BatchNorm):
-                continue
+        self._keep_momenta(pl_module)
+        for module in self.momenta:
             assert module.running_mean is not None and module.running_var is not None
             assert module.num_batches_tracked is not None
             module.running_mean = torch.zeros_like(module.running_mean, device=pl_module.device)
             module.running_var = torch.ones_like(module.running_var, device=pl_module.device)
             module.num_batches_tracked *= 0
-            self.momenta[module] = module.momentum
+
+    def _keep_momenta(self, pl_module: LightningModule) -> None:
+        self.momenta = {one: one.momentum for one in pl_module.modules() if isinstance(one, _BatchNorm)}
+        for module in self.momenta:
             module.momentum = None
 
     def reset_momenta(self) -> None:

@@ -60,7 +60,8 @@ def scripted_module(lightning: Any, script: dict[str, list[float]], **options: A
 def net_module(lightning: Any, **options: Any) -> Any:
     """A module of the runtime ``lightning`` with a backbone (batch norm in it) and a head, on random data.
 
-    Options: ``batch_norm``, ``scheduler`` (one that halves the rate each epoch), ``crash_at`` (an epoch), ``adam``.
+    Options: ``batch_norm``, ``scheduler`` (one that halves the rate each epoch), ``adam``; ``crash_at`` an epoch, at
+    its batch ``crash_batch``.
     """
 
     class Net(lightning.LightningModule):
@@ -76,7 +77,7 @@ def net_module(lightning: Any, **options: Any) -> Any:
             return self.head(self.backbone(x))
 
         def training_step(self, batch: torch.Tensor, batch_idx: int) -> Any:
-            if self.current_epoch == options.get("crash_at"):
+            if (self.current_epoch, batch_idx) == (options.get("crash_at"), options.get("crash_batch", 0)):
                 raise ConnectionError("the machine went away")
             loss = (self(batch) - 1).pow(2).mean()
             self.log("loss", loss)

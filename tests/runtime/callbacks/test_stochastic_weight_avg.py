@@ -62,6 +62,26 @@ def test_a_run_goes_on_where_it_ended(harness: Any, tmp_path: Path, crash_at: in
         assert torch.equal(value, last["torchlift"][0][name]), name
 
 
+@pytest.mark.parametrize(("crash_at", "crash_batch"), [(0, 2), (2, 0), (2, 3), (4, 2)])
+def test_a_run_that_ends_inside_an_epoch_goes_on_as_if_it_had_not(
+    harness: Any, tmp_path: Path, crash_at: int, crash_batch: int
+) -> None:
+    def run(name: str, **options: Any) -> Any:
+        average = StochasticWeightAveraging(swa_lrs=0.05, swa_epoch_start=2)
+        leave = torchlift.callbacks.OnExceptionCheckpoint(tmp_path / name)
+        trained = harness.run_net("torchlift", [average, leave], tmp_path, options, enable_checkpointing=True)
+        return {
+            "weights": {name: value.tolist() for name, value in trained.lightning_module.state_dict().items()},
+            "state": str(average.state_dict()),
+            "steps": (trained.global_step, trained.current_epoch, trained.accumulate_grad_batches),
+            "momentum": trained.lightning_module.backbone[1].momentum,
+        }
+
+    run("left", crash_at=crash_at, crash_batch=crash_batch)
+    assert (tmp_path / "left" / "on_exception.ckpt").exists()
+    assert run("left") == run("whole")
+
+
 def test_the_module_ends_with_the_mean_of_the_epochs_starts(harness: Any, tmp_path: Path) -> None:
     starts = []
     average = StochasticWeightAveraging(swa_lrs=0.05, swa_epoch_start=2)
