@@ -98,7 +98,8 @@ class Entry:
 
     def update_metric(self, metric: Any) -> None:
         """The user has updated a torchmetrics object by itself; remember what it said last."""
-        self.metric, self.last = metric, metric._forward_cache
+        last = metric._forward_cache
+        self.metric, self.last = metric, last.detach() if isinstance(last, Tensor) else last
         self.is_reset, self.computed = False, None
 
     def reset(self) -> None:
@@ -120,6 +121,7 @@ class Entry:
                     f"The `.compute()` return of the metric logged as {self.name!r} must be a tensor."
                     f" Found {self.computed}"
                 )
+            self.computed = self.computed.detach()  # a metric that was given a loss has its graph
         return self.computed
 
     def of_step(self) -> Tensor | None:

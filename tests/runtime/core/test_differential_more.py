@@ -676,7 +676,8 @@ def test_torchmetrics_objects(differential: Any, lab: Any, observing: bool) -> N
         callbacks = [lab.recording_callback(L, observed, metrics=True)] if observing else []
         trainer = L.Trainer(**lab.QUIET, max_epochs=3, callbacks=callbacks)
         trainer.fit(module, lab.loader(), lab.loader(10, shuffle=False))
-        return module, trainer, [one.training for one in module.modules()]  # the hash of a metric changes
+        modes = [one.training for one in module.modules()]  # the hash of a metric changes
+        return module, trainer, (modes, {n: v.requires_grad for n, v in trainer.callback_metrics.items()})
 
     differential.same(experiment)
 
