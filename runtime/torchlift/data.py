@@ -9,7 +9,7 @@ from itertools import count, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from torchlift.data_checks import check_iterable, check_workers, is_shuffled, turn_shuffling_off
-from torchlift.hooks import is_implemented
+from torchlift.hooks import chain, is_implemented
 from torchlift.profiling import action_of, timed
 from torchlift.states import RunningStage
 from torchlift.utilities.combined_loader import CombinedLoader, Mode
@@ -148,7 +148,8 @@ def load(trainer: "Trainer", source: Source, stage: RunningStage, mode: Mode) ->
     """
     kind = "LightningDataModule" if source.instance is trainer.datamodule else "LightningModule"
     action = action_of(kind, source.instance, source.name)
-    found = timed(trainer, action, source.dataloader)() if source.is_module() else source.instance
+    make = chain(trainer._logged, source.name, (), timed(trainer, action, source.dataloader))
+    found = make() if source.is_module() else source.instance
     combined = found if isinstance(found, CombinedLoader) else CombinedLoader(found, mode)
     if trainer.overfit_batches > 0 and stage in (RunningStage.TRAINING, RunningStage.VALIDATING) and trainer.fitting:
         turn_shuffling_off(combined, stage)

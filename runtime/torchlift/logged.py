@@ -238,8 +238,8 @@ def _copied(value: Tensor, fx: str, name: str) -> Tensor:
 def _not_now(results: Results | None) -> MisconfigurationException:
     if results is None:
         return MisconfigurationException(
-            "You are trying to `self.log()` but no loop that can log is running. `predict` hooks do not support"
-            " logging."
+            "You are trying to `self.log()` but the loop's result collection is not registered yet: no loop that can"
+            " log is running. `predict` hooks do not support logging."
         )
     return MisconfigurationException(
         "You are trying to `self.log()` but it is not managed by the `Trainer` control flow"

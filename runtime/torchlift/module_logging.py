@@ -119,7 +119,9 @@ class LoggingMethods:
             _log_through_fabric(self._fabric, dictionary, logger)
             return
         # A torchmetrics MetricCollection hands out copies with prefixes unless it is told not to.
-        options = {"keep_base": False, "copy_state": False} if hasattr(dictionary, "compute_groups") else {}
+        options = {"keep_base": False} if hasattr(dictionary, "compute_groups") else {}
+        if getattr(dictionary, "_enable_compute_groups", False):
+            options["copy_state"] = False  # members of a group share theirs
         for name, value in dictionary.items(**options):
             self.log(
                 name,
@@ -185,6 +187,11 @@ def _attribute_of_metric(module: Any, name: str, value: Any, given: str | None) 
         return given
     if module._logged_metric_names is None:
         module._logged_metric_names = {id(m): n for n, m in module.named_modules() if hasattr(m, "_forward_cache")}
+    if not module._logged_metric_names:
+        raise MisconfigurationException(
+            "Could not find the `LightningModule` attribute for the `torchmetrics.Metric` logged. You can fix this by"
+            f" setting an attribute for the metric in your `{type(module).__name__}`, a `LightningModule`."
+        )
     if id(value) not in module._logged_metric_names:
         raise MisconfigurationException(
             "Could not find the `LightningModule` attribute for the `torchmetrics.Metric` logged. You can fix this"

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
-from torchlift.hooks import HookTable, is_implemented, is_overridden
+from torchlift.hooks import HookTable, chain, is_implemented, is_overridden
 from torchlift.logged import Logged
 from torchlift.precision import Precision
 from torchlift.profiling import action_of, is_profiled, timed, timed_method
@@ -204,7 +204,8 @@ def make_transfer(
             return _to_cpu if device.type == "cpu" else lambda batch, dataloader_idx: move_data_to_device(batch, device)
         return lambda batch, dataloader_idx: move_data_to_device(precision.convert_input(batch), device)
     kinds = ["LightningModule" if one is module else "LightningDataModule" for one in holders]
-    before, move, after = (timed_method(trainer, *one) for one in zip(kinds, holders, DATA_HOOKS))
+    methods = [timed_method(trainer, *one) for one in zip(kinds, holders, DATA_HOOKS)]
+    before, move, after = (chain(trainer._logged, name, (), method) for name, method in zip(DATA_HOOKS, methods))
 
     def to_device(batch: Any, dataloader_idx: int) -> Any:
         if strategy_moves:

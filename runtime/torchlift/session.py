@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torchlift import checkpoint
 from torchlift.attach import attach_data, attach_model_callbacks, find_checkpoint
 from torchlift.defaults import log_hyperparameters
-from torchlift.hooks import HookTable, call_both, call_callbacks, call_datamodule, call_module, is_overridden
+from torchlift.hooks import HookTable, call_both, call_callbacks, call_datamodule, call_module, chain, is_overridden
 from torchlift.hparams import clean_namespace
 from torchlift.module_hooks import DataHooks
 from torchlift.placed import PlacedModule
@@ -225,7 +225,8 @@ def _prepare_data(trainer: "Trainer") -> None:
             continue
         if trainer.local_rank == 0 and (holder.prepare_data_per_node or trainer.node_rank == 0):
             kind = "LightningDataModule" if holder is trainer.datamodule else "LightningModule"
-            timed_method(trainer, kind, holder, "prepare_data")()
+            prepare = timed_method(trainer, kind, holder, "prepare_data")
+            chain(trainer._logged, "prepare_data", (), prepare)()
 
 
 def _setup(trainer: "Trainer") -> None:
