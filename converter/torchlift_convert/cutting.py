@@ -14,7 +14,6 @@ from torchlift_convert.nest import Nest
 from torchlift_convert.noise import Noise
 from torchlift_convert.program import Item, Program, Var
 from torchlift_convert.regions import (
-    BAR,
     Gone,
     Region,
     Regions,
@@ -40,7 +39,7 @@ class Cutter:
 
     def cut(self) -> Regions:
         """Automatic optimization where its precondition is proved, else manual; validation hooks likewise."""
-        self.gone |= dict.fromkeys(self.nest.unwrapped, BAR)
+        self.gone |= {stmt: Gone(kind, where) for stmt, kind, where in self.nest.merged}
         noise = Noise(self.program, self.nest.home, self.roles, self.judge, self.gone)
         before, after, body = (noise.without(i) for i in (self.nest.before, self.nest.after, self.nest.body))
         batches = self.nest.batches
@@ -48,14 +47,15 @@ class Cutter:
         steps = Stepping(self.program, self.nest, self.roles, self.judge, self.gone)
         stepping = closure_regions(steps, body, header) or steps.cut(body, header)
         evaluation = Evaluation(self.program, self.nest, self.roles, self.judge, self.gone)
-        validation = None if stepping.stops else evaluation.validation(before, after)
+        automatic = stepping.optimization is Optimization.AUTOMATIC
+        validation = None if stepping.stops else evaluation.validation(before, after, automatic)
         items = dict(stepping.items)
         if validation is None:
             items[Region.EPOCH_END] = tuple(after)
         else:
             items |= validation.items
-            known = {id(i.frame) for i in [*before, *body, *after]}
-            for frame in {id(i.frame): i.frame for r in validation.items.values() for i in r}.values():
+            known = {id(i.frame.base) for i in [*before, *body, *after]}
+            for frame in {id(i.frame.base): i.frame.base for r in validation.items.values() for i in r}.values():
                 if id(frame) not in known:
                     add_definitions(self.roles.definitions, frame)
         items[Region.EPOCH_START] = tuple(evaluation.without_train_calls(before, validation is not None))

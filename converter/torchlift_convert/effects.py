@@ -12,8 +12,8 @@ from typing import Any
 
 from torchlift_convert.knowledge import BUILTINS, CLOCKS, GROWING_OR_SHRINKING, QUIET, QUIET_METHODS, WRITING, listed
 from torchlift_convert.names import access, own_nodes, parameters
-from torchlift_convert.nest import nodes_of
 from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, item_flow, reads_of
+from torchlift_convert.syntax import nodes_of
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Judge:
 
     program: Program
     data: frozenset[Var] = frozenset()  # loaders and datasets: taking something from one may draw
+    containers: frozenset[Var] = frozenset()  # dictionaries and lists of whatever
     _memo: dict[ast.AST, Effects] = field(default_factory=dict)
     _changing: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
     _known: dict[tuple[str, ast.stmt, Frame], Any] = field(default_factory=dict)
@@ -93,6 +94,10 @@ class Judge:
                 name = self.program.canonical(node.func, item.frame) or ""
                 if name == "len" or name.startswith("torch.utils.data."):
                     plain |= {id(a) for a in [*node.args, *(k.value for k in node.keywords)]}
+        for node in nodes_of(item.shape):  # an entry of a dictionary of datasets is a dataset, and not a row of one
+            if isinstance(node, ast.Subscript) and id(node) in plain and isinstance(node.value, ast.Name):
+                if item.frame.resolve(node.value.id) in self.containers:
+                    plain.add(id(node.value))
         loads = [n for n in nodes_of(item.shape) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
         used = {v for n in loads if id(n) not in plain for v in reads_of(item.frame, n.id)} | self.read_through(item)
         return Effects(draws=bool(used & self.data))

@@ -297,7 +297,7 @@ class ScriptWriter:
     def _followed_scopes(self) -> set[ast.AST]:
         plan = self.plan
         frames = [i.frame for r in Region for i in plan.regions.of(r)]
-        return {f.scope for f in frames if f is not self.home and not f.is_module} | set(plan.nest.followed)
+        return {f.scope for f in frames if f.base is not self.home and not f.is_module} | set(plan.nest.followed)
 
     def _still_called(self, functions: list[tuple[int, ast.stmt]]) -> list[tuple[int, ast.stmt]]:
         """The followed functions that the rest of the script, or one of them that stays, still mentions."""

@@ -13,19 +13,22 @@ from dataclasses import dataclass
 from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
+from torchlift_convert.folding import decided
 from torchlift_convert.following import bind_call, bind_returned, split_return
-from torchlift_convert.gradients import takes_gradients
-from torchlift_convert.loaders import oddity
+from torchlift_convert.gradients import looks_at_gradients, takes_gradients
+from torchlift_convert.loaders import oddity_of
 from torchlift_convert.names import own_nodes
-from torchlift_convert.nest import Nest, nodes_of
+from torchlift_convert.nest import Nest
 from torchlift_convert.noise import Noise
 from torchlift_convert.program import Frame, Hole, Item, Program, Var
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.regions import (
     DECLARATION,
     EVAL_MODE,
+    KNOWN,
     NO_GRAD,
     TRAIN_MODE,
+    ZERO_GRAD,
     Gone,
     Header,
     Region,
@@ -35,6 +38,7 @@ from torchlift_convert.regions import (
     reads_any,
 )
 from torchlift_convert.roles import Roles, variable
+from torchlift_convert.syntax import nodes_of
 from torchlift_convert.types import FateKind
 
 
@@ -56,7 +60,7 @@ class Evaluation:
     judge: Judge
     gone: dict[ast.stmt, Gone]
 
-    def validation(self, before: list[Item], after: list[Item]) -> Validation | None:
+    def validation(self, before: list[Item], after: list[Item], automatic: bool) -> Validation | None:
         """The evaluation of the epoch as validation regions, or None when that is not proved to be the same."""
         if self._eval_reachable(self.nest.pre):
             return None
@@ -76,7 +80,8 @@ class Evaluation:
         header = header_of(loop, flat[at].frame, self.program, self.roles)
         start, end = flat[:at], flat[at + 1 :]
         noise = Noise(self.program, self.nest.home, self.roles, self.judge, gone)
-        step = noise.without(Item(s, flat[at].frame) for s in loop.body)
+        body = [x for s in loop.body for x in self._flat(Item(s, flat[at].frame), gone)]
+        step = noise.without(self._without_zeroing(body, [*start, *end], gone) if automatic else body)
         if not self._same(before, start, step, end) or loop.orelse:
             return None
         self.gone |= gone
@@ -111,9 +116,9 @@ class Evaluation:
     def _expand(self, item: Item, gone: dict[ast.stmt, Gone]) -> list[Item]:
         """Follow a call into a function that goes through a loader; take ``with torch.no_grad()`` off."""
         stmt = item.stmt
-        if isinstance(stmt, ast.With) and all(self._is_grad_mode(i.context_expr, item.frame) for i in stmt.items):
-            gone[stmt] = NO_GRAD
-            return [x for s in stmt.body for x in self._expand(Item(s, item.frame), gone)]
+        inside = self._taken_apart(item, gone)
+        if inside is not None:
+            return [x for s in inside for x in self._expand(Item(s, item.frame), gone)]
         call = self._evaluating_call(item)
         target = item.frame.function(call.func.id) if call is not None and isinstance(call.func, ast.Name) else None
         if call is None or target is None:
@@ -137,8 +142,40 @@ class Evaluation:
             out.append(Item(stmt, item.frame, (Hole("__returned__", call, value, inner),)))
         return out
 
+    def _taken_apart(self, item: Item, gone: dict[ast.stmt, Gone]) -> list[ast.stmt] | None:
+        """What a ``with torch.no_grad()`` holds, and the branch of an ``if`` whose condition is known."""
+        match item.stmt:
+            case ast.With() as stmt if all(self._is_grad_mode(i.context_expr, item.frame) for i in stmt.items):
+                gone[stmt] = NO_GRAD
+                return stmt.body
+            case ast.If() as stmt if (taken := decided(stmt.test, item.frame)) is not None:
+                gone[stmt] = KNOWN
+                return stmt.body if taken else stmt.orelse
+        return None
+
+    def _flat(self, item: Item, gone: dict[ast.stmt, Gone]) -> list[Item]:
+        """A statement of the evaluation's step, without what means nothing around its parts."""
+        inside = self._taken_apart(item, gone)
+        return [item] if inside is None else [x for s in inside for x in self._flat(Item(s, item.frame), gone)]
+
+    def _without_zeroing(self, step: list[Item], others: list[Item], gone: dict[ast.stmt, Gone]) -> list[Item]:
+        """Drop ``optimizer.zero_grad()``: each training step zeroes the gradients; nobody looks at them until then."""
+        zeroing = [i for i in step if self._zeroes(i)]
+        kept = [i for i in step if i not in zeroing]
+        if looks_at_gradients([*kept, *others], self.judge):
+            return step
+        gone |= {i.stmt: ZERO_GRAD for i in zeroing}
+        return kept
+
+    def _zeroes(self, item: Item) -> bool:
+        fact = call_fact(item, self.program)
+        trained = {*self.roles.optimizers, *self.roles.models}
+        return isinstance(fact, F.ZeroGrad) and fact.plain and variable(fact.receiver, item.frame) in trained
+
     def _is_grad_mode(self, expr: ast.expr, frame: Frame) -> bool:
-        return isinstance(expr, ast.Call) and isinstance(fact_of(expr, frame, self.program), F.GradMode)
+        fact = fact_of(expr, frame, self.program) if isinstance(expr, ast.Call) else None
+        off = isinstance(fact, F.GradSwitch) and decided(fact.enabled, frame) is False
+        return off or isinstance(fact, F.GradMode)
 
     def _evaluating_call(self, item: Item) -> ast.Call | None:
         """The one call of a bare or assigned call statement whose function holds a loop over a loader."""
@@ -155,8 +192,7 @@ class Evaluation:
         if not isinstance(item.stmt, ast.For):
             return False
         header = header_of(item.stmt, item.frame, self.program, self.roles)
-        var = variable(header.iterable, header.source)
-        return var in self.roles.loaders and oddity(var, self.roles, self.program) is None
+        return oddity_of(header.iterable, header.source, self.roles, self.program) is None
 
     # -- is it the same? ----------
 
@@ -170,7 +206,7 @@ class Evaluation:
             return False
         if self._switched(step, training=True) or self._switched(step, training=False):
             return False
-        quiet = [i for i in start if not isinstance(call_fact(i, self.program), F.Mode)]
+        quiet = [i for i in start if not isinstance(call_fact(i, self.program), F.Mode) and not self._steps_torchs(i)]
         if any(self.judge.of_item(i).draws or reads_any(i, models, self.judge) for i in quiet):
             return False
         if any(isinstance(e, ast.Break) for i in step for e in exits_of(i.stmt)) or any(
@@ -180,6 +216,12 @@ class Evaluation:
         if takes_gradients([*start, *step, *end], self.judge):
             return False
         return not self._used_after_train(end, models)
+
+    def _steps_torchs(self, item: Item) -> bool:
+        """The step of one of torch's schedulers, which draws nothing."""
+        fact = call_fact(item, self.program)
+        var = variable(fact.receiver, item.frame) if isinstance(fact, F.Step) else None
+        return var is not None and self.roles.schedulers.get(var) is not None
 
     def _switched(self, items: list[Item] | tuple[Item, ...], training: bool) -> set[Var]:
         """Models that a bare call among these statements puts into that mode."""

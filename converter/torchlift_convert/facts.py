@@ -104,5 +104,12 @@ class GradMode(Fact):
 
 
 @dataclass(frozen=True, eq=False)
+class GradSwitch(Fact):
+    """``torch.set_grad_enabled(enabled)``, where a value of the script decides."""
+
+    enabled: ast.expr
+
+
+@dataclass(frozen=True, eq=False)
 class MakesDevice(Fact):
     """``torch.device(...)``"""

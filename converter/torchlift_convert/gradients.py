@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from torchlift_convert.effects import Judge
 from torchlift_convert.names import own_nodes
-from torchlift_convert.nest import nodes_of
 from torchlift_convert.program import Frame, Item
 from torchlift_convert.regions import Region, Regions
+from torchlift_convert.syntax import nodes_of
 
 # Regions that run between a step and the next ``zero_grad``, validation included.
 _AFTER_VALIDATION = (

@@ -104,7 +104,7 @@ def _where(stmt: ast.stmt, plan: Plan, origins: Origins) -> str | None:
 def _calls_followed(stmt: ast.stmt, plan: Plan) -> bool:
     """A call statement of a function whose statements are hooks now."""
     names = {f.name for f in plan.nest.followed}
-    names |= {i.frame.name for r in Region for i in plan.regions.of(r) if i.frame is not plan.nest.home}
+    names |= {i.frame.name for r in Region for i in plan.regions.of(r) if i.frame.base is not plan.nest.home}
     return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(stmt))
 
 

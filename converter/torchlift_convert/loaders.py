@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from torchlift_convert.facts import MakesLoader
 from torchlift_convert.program import Frame, Program, Var
 from torchlift_convert.recognisers import fact_of
-from torchlift_convert.roles import Roles, variable
+from torchlift_convert.roles import Roles, expression, variable
 
 
 def oddity(var: Var, roles: Roles, program: Program) -> str | None:
@@ -15,6 +16,53 @@ def oddity(var: Var, roles: Roles, program: Program) -> str | None:
     return next(
         (odd for made, frame in makers(var, roles, program) if (odd := _oddity(made, frame, roles, program))), None
     )
+
+
+def oddity_of(expr: ast.expr, frame: Frame, roles: Roles, program: Program) -> str | None:
+    """As :func:`oddity`, of what an expression names; a reason as well when that is no loader of the script."""
+    made = makers_of(expr, frame, roles, program)
+    if not made:
+        return "is not made by a DataLoader in this script"
+    return next((odd for one, place in made if (odd := _oddity(one, place, roles, program))), None)
+
+
+def makers_of(expr: ast.expr, frame: Frame, roles: Roles, program: Program) -> list[tuple[MakesLoader, Frame]]:
+    """The calls that make the loader which an expression names: a variable, or an entry of a dictionary by its key."""
+    var = variable(expr, frame)
+    if var is not None:
+        return makers(var, roles, program) if var in roles.loaders else []
+    if not isinstance(expr, ast.Subscript):
+        return []
+    key, _ = expression(expr.slice, frame)
+    if not isinstance(key, ast.Constant):
+        return []
+    found: list[tuple[MakesLoader, Frame]] = []
+    for value, place in _values(expr.value, frame, roles):
+        match value:
+            case ast.Dict(keys=keys, values=values):
+                pairs = zip(keys, values, strict=True)
+                held = [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == key.value]
+            case ast.DictComp(value=one):
+                held = [one]
+            case _:
+                return []
+        if len(held) != 1:
+            return []
+        fact = fact_of(held[0], place, program) if isinstance(held[0], ast.Call) else None
+        inside = [(fact, place)] if isinstance(fact, MakesLoader) else makers_of(held[0], place, roles, program)
+        if not inside:
+            return []
+        found += inside
+    return found
+
+
+def _values(expr: ast.expr, frame: Frame, roles: Roles) -> list[tuple[ast.expr, Frame]]:
+    """What a variable is bound to, through the parameters that it is handed over by."""
+    var = variable(expr, frame)
+    if var is None:
+        return [(expr, frame)]
+    places = roles.definitions.get(var, [])
+    return [found for p in places if p.value is not None for found in _values(p.value, p.frame, roles)]
 
 
 def makers(var: Var, roles: Roles, program: Program) -> list[tuple[MakesLoader, Frame]]:
@@ -61,9 +109,48 @@ def data_variables(roles: Roles, program: Program) -> frozenset[Var]:
         ):
             held_in = [a for a in dataset.args[:1] if isinstance(a, ast.Name) and variable(a, frame) != var]
             stack += [(var, a, frame) for a in held_in]
+    found |= containers(roles) & _holding(found, roles, program)
     # parameters that the caller's variables are known by
     found |= {v for v, ps in roles.definitions.items() for p in ps if p.value and variable(p.value, p.frame) in found}
     return frozenset(found)
+
+
+_CONTAINER = (ast.Dict, ast.DictComp, ast.List, ast.ListComp, ast.Tuple)
+
+
+def containers(roles: Roles) -> frozenset[Var]:
+    """Variables that are nothing but dictionaries, lists and tuples written in the code, or parameters for such."""
+    return frozenset(
+        v for v in roles.definitions if (vs := _values_of(v, roles)) and all(isinstance(x, _CONTAINER) for x in vs)
+    )
+
+
+def _values_of(var: Var, roles: Roles) -> list[ast.expr | None]:
+    places = roles.definitions.get(var, [])
+    held = [(p, variable(p.value, p.frame) if p.value is not None else None) for p in places]
+    return [x for p, v in held for x in (_values_of(v, roles) if v is not None and v != var else [p.value])]
+
+
+def _holding(data: set[Var], roles: Roles, program: Program) -> frozenset[Var]:
+    """Variables whose values mention a loader or dataset, or make a loader."""
+    found: set[Var] = set()
+    for var, places in roles.definitions.items():
+        for place in places:
+            for node in _kept_in(place.value) if place.value is not None else ():
+                made = isinstance(node, ast.Call) and isinstance(fact_of(node, place.frame, program), MakesLoader)
+                if made or (isinstance(node, ast.Name) and place.frame.resolve(node.id) in data):
+                    found.add(var)
+    return frozenset(found)
+
+
+def _kept_in(value: ast.expr) -> Iterator[ast.AST]:
+    """Parts of an expression that its value may hold: not what it only takes the length of."""
+    stack: list[ast.AST] = [value]
+    while stack:
+        node = stack.pop()
+        yield node
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"):
+            stack.extend(ast.iter_child_nodes(node))
 
 
 def _dataset_class(made: MakesLoader, frame: Frame, roles: Roles, program: Program) -> ast.ClassDef | None:

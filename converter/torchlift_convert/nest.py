@@ -8,17 +8,21 @@ statements then stand in the nest as if they had been written there.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torchlift_convert.diagnostics import Refuse
-from torchlift_convert.facts import Bar
+from torchlift_convert.facts import Bar, GradSwitch
+from torchlift_convert.folding import decided, live_nodes
 from torchlift_convert.following import bind_call, bind_returned, split_return
+from torchlift_convert.hidden import refuse_hidden
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program, dotted
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.recognisers.bar import only_shows
-from torchlift_convert.syntax import blocks_of
+from torchlift_convert.rounds import round_of, written_values
+from torchlift_convert.syntax import blocks_of, is_backward, nodes_of
+from torchlift_convert.types import FateKind
 
 Loop = ast.For | ast.While
 
@@ -49,8 +53,8 @@ class Nest:
 
     ``path``: blocks from the body of ``home`` to the outermost loop, so that what runs before and after it is known.
     ``epochs``: the epoch loop, None when the batches are gone through once. ``batches``: the batch loop, None when
-    every epoch is a single step without one. ``body``: the statements of one batch. ``unwrapped``: statements around
-    parts of the nest that do no more than show a bar; what stands in them is laid out as if they were not there.
+    every epoch is a single step without one. ``body``: the statements of one batch. ``merged``: statements around
+    parts of the nest that what stands in them is laid out without, and what became of them.
     """
 
     home: Frame
@@ -63,7 +67,7 @@ class Nest:
     body: tuple[Item, ...]
     after: tuple[Item, ...]
     followed: tuple[FunctionNode, ...] = ()
-    unwrapped: tuple[ast.With, ...] = ()
+    merged: tuple[tuple[ast.stmt, FateKind, str], ...] = ()
 
     @property
     def pre(self) -> list[ast.stmt]:
@@ -74,23 +78,6 @@ class Nest:
         return [s for block in reversed(self.path) for s in block.body[block.index + 1 :]]
 
 
-def is_backward(node: ast.AST) -> bool:
-    """``loss.backward()``, ``accelerator.backward(loss)`` and their like."""
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
-
-
-def nodes_of(stmt: ast.AST) -> Iterator[ast.AST]:
-    """Nodes of a statement that run with it: not the bodies of functions and classes that it defines."""
-    if isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return
-    stack: list[ast.AST] = [stmt]
-    while stack:
-        node = stack.pop()
-        yield node
-        if not isinstance(node, (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            stack.extend(ast.iter_child_nodes(node))
-
-
 @dataclass(eq=False)
 class Finder:
     """Follows the way from the module's body to the backward calls."""
@@ -98,7 +85,7 @@ class Finder:
     program: Program
     reaching: set[str] = field(default_factory=set)  # names of the script's functions that reach a backward()
     followed: list[FunctionNode] = field(default_factory=list)
-    unwrapped: list[ast.With] = field(default_factory=list)
+    merged: list[tuple[ast.stmt, FateKind, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         functions = [n for n in ast.walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)]
@@ -121,8 +108,8 @@ class Finder:
             names.append(node.func.id)
         return any(n in self.reaching for n in names)
 
-    def reaches(self, stmt: ast.stmt) -> bool:
-        return self._body_reaches(nodes_of(stmt))
+    def reaches(self, stmt: ast.stmt, frame: Frame) -> bool:
+        return self._body_reaches(live_nodes(stmt, frame))
 
     # -- from the module down to the outermost loop ----------
 
@@ -134,40 +121,11 @@ class Finder:
         """
         nest = self._locate(self.program.module, self.program.module.scope.body, (), False)
         if nest is None:
-            self._refuse_hidden()
+            refuse_hidden(self.program)
         return nest
 
-    def _refuse_hidden(self) -> None:
-        """Say where the backward() is that no statement of the script leads to by plain calls."""
-        script = self.program.script
-        for stmt in script.statements:
-            calls = [n for n in nodes_of(stmt) if is_backward(n)]
-            if not calls or list(blocks_of(stmt)):
-                continue
-            around: list[ast.stmt] = []
-            parent = script.parent[stmt]
-            while parent is not None:
-                around.append(parent)
-                parent = script.parent[parent]
-            classes = [a.name for a in around if isinstance(a, ast.ClassDef)]
-            functions = [a.name for a in around if isinstance(a, (ast.FunctionDef, ast.AsyncFunctionDef))]
-            if classes:
-                raise Refuse(
-                    "TL107",
-                    f"The training loop sits in a method of the class '{classes[0]}'.",
-                    stmt,
-                    "Write the loop as functions, or at the top level of the script.",
-                )
-            if functions:
-                raise Refuse(
-                    "TL107",
-                    f"Nothing in this file calls {functions[-1]}() by its name, and the training loop is in there.",
-                    stmt,
-                    f"Call {functions[-1]}() from the script's top level or from main().",
-                )
-
     def _locate(self, frame: Frame, body: list[ast.stmt], path: tuple[Block, ...], conditional: bool) -> Nest | None:
-        hits = [i for i, s in enumerate(body) if self.reaches(s)]
+        hits = [i for i, s in enumerate(body) if self.reaches(s, frame)]
         if not hits:
             return None
         if len(hits) > 1 and len({self._called(body[i]) for i in hits} - {None}) != 1:
@@ -184,7 +142,7 @@ class Finder:
             case ast.For() | ast.While():
                 return self._lay_out(frame, stmt, here)
             case ast.If() | ast.With() | ast.Try():
-                inside = [b for b in blocks_of(stmt) if any(self.reaches(s) for s in b)]
+                inside = [b for b in blocks_of(stmt) if any(self.reaches(s, frame) for s in b)]
                 if len(inside) != 1:
                     raise Refuse("TL101", "Training happens in several branches.", stmt, "Keep one training loop.")
                 return self._locate(frame, inside[0], here, conditional or not is_main_guard(stmt))
@@ -219,7 +177,8 @@ class Finder:
     def _lay_out(self, home: Frame, outer: Loop, path: tuple[Block, ...]) -> Nest:
         entries = self.flatten(home, outer.body)
         inner = [i for i, e in enumerate(entries) if isinstance(e, LoopEntry)]
-        beside = len(inner) > 1 or any(isinstance(e, Item) and not e.holes and self.reaches(e.stmt) for e in entries)
+        kept = [e for e in entries if isinstance(e, Item) and not e.holes]
+        beside = len(inner) > 1 or any(self.reaches(e.stmt, e.frame) for e in kept)
         two_levels = len(inner) == 1 and isinstance(outer, ast.For) and is_range(outer.iter) and not beside
         if not two_levels or not isinstance(outer, ast.For):
             return self._one_level(home, outer, path, entries, beside)
@@ -243,7 +202,7 @@ class Finder:
             body=_items(body),
             after=_items(entries[inner[0] + 1 :]),
             followed=tuple(self.followed),
-            unwrapped=tuple(self.unwrapped),
+            merged=tuple(self.merged),
         )
 
     def _one_level(self, home: Frame, outer: Loop, path: tuple[Block, ...], entries: list[Entry], beside: bool) -> Nest:
@@ -264,28 +223,60 @@ class Finder:
             body=_items(entries),
             after=(),
             followed=tuple(self.followed),
-            unwrapped=tuple(self.unwrapped),
+            merged=tuple(self.merged),
         )
 
     def flatten(self, frame: Frame, body: list[ast.stmt]) -> list[Entry]:
         """The statements of a block, with the functions on the way to the backward() followed into."""
         out: list[Entry] = []
         for stmt in body:
-            if isinstance(stmt, (ast.For, ast.While)) and self.reaches(stmt):
+            inside = self._taken_apart(stmt, frame)
+            if inside is not None:
+                out += inside
+                continue
+            if isinstance(stmt, (ast.For, ast.While)) and self.reaches(stmt, frame):
                 out.append(LoopEntry(stmt, frame))
                 continue
-            if isinstance(stmt, ast.With) and self._shows_bars(stmt, frame):
-                self.unwrapped.append(stmt)
-                out += self.flatten(frame, stmt.body)
-                continue
-            call = self._call_of(stmt) if self.reaches(stmt) else self._touching_call(stmt, frame)
+            call = self._call_of(stmt) if self.reaches(stmt, frame) else self._touching_call(stmt, frame)
             target = frame.function(call.func.id) if call and isinstance(call.func, ast.Name) else None
             if call is None or target is None:
-                self._check_wrapped(stmt)
+                self._check_wrapped(stmt, frame)
                 out.append(Item(stmt, frame))
             else:
                 out += self.follow(stmt, call, frame, *target)
         return out
+
+    def _taken_apart(self, stmt: ast.stmt, frame: Frame) -> list[Entry] | None:
+        """What a statement holds, where the statement itself means nothing in a hook; None where it does."""
+        match stmt:
+            case ast.With() if self._shows_bars(stmt, frame):
+                self.merged.append((stmt, FateKind.TRAINER, "Trainer: progress bar"))
+                return self.flatten(frame, stmt.body)
+            case ast.With() if self._enables_gradients(stmt, frame):
+                self.merged.append((stmt, FateKind.TRAINER, "Trainer: gradients are on in training"))
+                return self.flatten(frame, stmt.body)
+            case ast.If(test=test) if (taken := decided(test, frame)) is not None:
+                self.merged.append((stmt, FateKind.MERGED, "known for each hook"))
+                return self.flatten(frame, stmt.body if taken else stmt.orelse)
+            case ast.For() if values := self._rounds(stmt, frame):
+                self.merged.append((stmt, FateKind.MERGED, "its rounds are hooks, one after the other"))
+                return [entry for value in values for entry in self.flatten(round_of(stmt, frame, value), stmt.body)]
+        return None
+
+    def _enables_gradients(self, stmt: ast.With, frame: Frame) -> bool:
+        """``with torch.set_grad_enabled(phase == "train"):`` where it trains."""
+        for item in stmt.items:
+            call = item.context_expr
+            fact = fact_of(call, frame, self.program) if isinstance(call, ast.Call) else None
+            if not isinstance(fact, GradSwitch) or decided(fact.enabled, frame) is not True:
+                return False
+        return self.reaches(stmt, frame)
+
+    def _rounds(self, stmt: ast.For, frame: Frame) -> list[ast.expr]:
+        """The values of ``for phase in ["train", "val"]:``, when batches are trained on in one of its rounds."""
+        loops = [n for s in stmt.body for n in nodes_of(s) if isinstance(n, ast.For)]
+        trains = any(self._iterates(n) and self.reaches(n, frame) for n in loops)
+        return written_values(stmt, frame) if trains else []
 
     def _shows_bars(self, stmt: ast.With, frame: Frame) -> bool:
         """``with tqdm(loader) as bar:`` where nothing but the screen and loops depend on the bar."""
@@ -313,13 +304,13 @@ class Finder:
         looping = any(isinstance(n, (ast.For, ast.While)) for n in nodes)
         return stmt.value if not looping and {"zero_grad", "step"} & set(calls) else None
 
-    def _check_wrapped(self, stmt: ast.stmt) -> None:
+    def _check_wrapped(self, stmt: ast.stmt, frame: Frame) -> None:
         """A loop inside ``with``, ``if`` or ``try`` inside the nest cannot be cut into hooks."""
         for node in nodes_of(stmt):
             if (
                 isinstance(node, (ast.For, ast.While))
                 and node is not stmt
-                and self.reaches(node)
+                and self.reaches(node, frame)
                 and self._iterates(node)
             ):
                 raise Refuse(

@@ -36,7 +36,7 @@ class Noise:
                 self.gone[stmt] = DECLARATION
             elif isinstance(stmt, ast.Pass):
                 self.gone[stmt] = Gone(FateKind.MERGED, "not needed")
-            elif isinstance(stmt, ast.Expr) and isinstance(stmt.value, ast.Constant) and item.frame is not self.home:
+            elif item.frame.base is not self.home and _is_constant(stmt):
                 self.gone[stmt] = Gone(FateKind.MERGED, "docstring of a function that became hooks")
             elif self._only_shows(stmt, item.frame):
                 self.gone[stmt] = BAR
@@ -71,3 +71,7 @@ class Noise:
                 made = fact_of(value, item.frame, self.program)
                 return isinstance(made, F.Bar) and variable(name, item.frame) in self.roles.bars
         return False
+
+
+def _is_constant(stmt: ast.stmt) -> bool:
+    return isinstance(stmt, ast.Expr) and isinstance(stmt.value, ast.Constant)

@@ -14,7 +14,7 @@ from torchlift_convert.emit_script import ScriptWriter
 from torchlift_convert.facts import Bar
 from torchlift_convert.findings import never_trained_again
 from torchlift_convert.listing import goes_over_list
-from torchlift_convert.loaders import data_variables, oddity
+from torchlift_convert.loaders import containers, data_variables, makers_of, oddity_of
 from torchlift_convert.nest import Finder, Nest, is_range
 from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
@@ -50,7 +50,7 @@ def make_plan(program: Program, nest: Nest) -> Plan:
 def _plan(program: Program, nest: Nest) -> Plan:
     judge = Judge(program)
     roles = assign_roles(program, nest)
-    judge.data = data_variables(roles, program)
+    judge.data, judge.containers = data_variables(roles, program), containers(roles)
     regions = Cutter(program, nest, roles, judge).cut()
     bars = read_bars(regions, roles, judge)
     if bars:  # they stay what they were
@@ -88,12 +88,12 @@ def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan) -> N
         )
     var = variable(header.iterable, header.source)
     bound = roles.definitions.get(var, []) if var is not None else []
-    if var in roles.loaders:
-        why = oddity(var, roles, program)
+    if makers_of(header.iterable, header.source, roles, program):
+        why = oddity_of(header.iterable, header.source, roles, program)
         if why is None:
             return
         remedy = "Give the dataset a __len__." if "length" in why else "Leave generator= out and seed torch instead."
-        raise Refuse("TL702", f"The loader '{var.name}' {why}.", header.stmt, remedy)
+        raise Refuse("TL702", f"The loader '{ast.unparse(header.iterable)}' {why}.", header.stmt, remedy)
     if any(isinstance(d.value, ast.Call) and isinstance(fact_of(d.value, d.frame, program), Bar) for d in bound):
         raise Refuse(
             "TL702",

@@ -50,6 +50,11 @@ class Frame:
         return "" if isinstance(self.scope, ast.Module) else self.scope.name
 
     @property
+    def base(self) -> Frame:
+        """The activation whose variables these are: of a round of a loop, the one around it."""
+        return self
+
+    @property
     def is_module(self) -> bool:
         return isinstance(self.scope, ast.Module)
 
@@ -76,6 +81,21 @@ class Frame:
         if var.frame is None or var.name not in var.frame.functions:
             return None
         return var.frame.functions[var.name], var.frame
+
+
+@dataclass(eq=False)
+class Round(Frame):
+    """One round of a loop over values written in the code: its target stands for the value, all else is as around."""
+
+    def __post_init__(self) -> None:
+        self.functions = {}
+        self.classes = {}
+        self.locals = frozenset(self.bound)
+
+    @property
+    def base(self) -> Frame:
+        assert self.outer is not None
+        return self.outer.base
 
 
 @dataclass(frozen=True)

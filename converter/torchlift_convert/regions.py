@@ -81,6 +81,7 @@ OPT_STEP = Gone(FateKind.TRAINER, "Trainer: the optimizer's step after training_
 TRAIN_MODE = Gone(FateKind.TRAINER, "Trainer: training mode")
 EVAL_MODE = Gone(FateKind.TRAINER, "Trainer: evaluation mode during validation")
 NO_GRAD = Gone(FateKind.TRAINER, "Trainer: no gradients during validation")
+KNOWN = Gone(FateKind.MERGED, "known for each hook")
 BAR = Gone(FateKind.TRAINER, "Trainer: progress bar")
 MOVED_BATCH = Gone(FateKind.TRAINER, "Trainer: batches are moved to the device")
 DECLARATION = Gone(FateKind.MERGED, "attributes of the module")

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from torchlift_convert import facts as F
 from torchlift_convert.callers import Callers, callers_of, defaults_of
 from torchlift_convert.names import own_nodes
-from torchlift_convert.nest import Nest, nodes_of
+from torchlift_convert.nest import Nest
 from torchlift_convert.program import Bound, Frame, Item, Program, Var, walk_statements_of_scope
 from torchlift_convert.recognisers import fact_of, facts_of
+from torchlift_convert.syntax import nodes_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,7 @@ def assigned(stmt: ast.stmt, frame: Frame) -> Iterator[tuple[Var, ast.expr | Non
 def definitions(program: Program, nest: Nest, callers: Callers) -> dict[Var, list[Definition]]:
     """Where variables of the module, the home scope, its callers and the followed functions are bound."""
     found: dict[Var, list[Definition]] = {}
-    frames = {id(f): f for f in [program.module, nest.home, *(i.frame for i in nest_items(nest))]}
+    frames = {id(f): f for f in [program.module, nest.home, *(i.frame.base for i in nest_items(nest))]}
     for frame in frames.values():
         add_definitions(found, frame)
     scope = nest.home.scope

@@ -14,7 +14,7 @@ from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.gradients import looks_at_gradients
-from torchlift_convert.nest import Nest, nodes_of
+from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, dotted, flow_over, item_flow, reads_of
 from torchlift_convert.recognisers import facts_of
 from torchlift_convert.regions import (
@@ -29,6 +29,7 @@ from torchlift_convert.regions import (
     exits_of,
 )
 from torchlift_convert.roles import Roles, nest_items, variable
+from torchlift_convert.syntax import nodes_of
 from torchlift_convert.types import FateKind, Optimization
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from torchlift_convert.effects import Judge
 from torchlift_convert.names import free_names, own_nodes
-from torchlift_convert.nest import Nest, nodes_of
+from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, VarFlow, flow_over
 from torchlift_convert.regions import Header, Region, Regions, exits_of
 from torchlift_convert.roles import Roles
+from torchlift_convert.syntax import nodes_of
 
 # In the order in which an epoch runs them; each list of successors closes the loops.
 SUCCESSORS: dict[Region, tuple[Region | None, ...]] = {

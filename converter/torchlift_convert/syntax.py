@@ -164,3 +164,20 @@ def _link(
         out.append((stmt, node, line, parent))
         for inner, inner_nodes in zip(blocks_of(stmt), cst_blocks_of(node), strict=True):
             _link(inner, inner_nodes, stmt, out)
+
+
+def is_backward(node: ast.AST) -> bool:
+    """``loss.backward()``, ``accelerator.backward(loss)`` and their like."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
+
+
+def nodes_of(stmt: ast.AST) -> Iterator[ast.AST]:
+    """Nodes of a statement that run with it: not the bodies of functions and classes that it defines."""
+    if isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return
+    stack: list[ast.AST] = [stmt]
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            stack.extend(ast.iter_child_nodes(node))

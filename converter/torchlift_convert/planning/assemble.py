@@ -9,17 +9,17 @@ from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.names import access
-from torchlift_convert.nest import nodes_of
 from torchlift_convert.plan import DataPlan, Kind, ModulePlan, Param, Plan
 from torchlift_convert.planning.context import Context
 from torchlift_convert.planning.data import DataPlanner
 from torchlift_convert.planning.modules import ModulePlanner
 from torchlift_convert.planning.optimizers import OptimizerPlanner
-from torchlift_convert.planning.parameters import ParameterPlanner
+from torchlift_convert.planning.parameters import ParameterPlanner, parameters_of
 from torchlift_convert.program import Item, Var
 from torchlift_convert.recognisers import facts_of
 from torchlift_convert.reserved import attribute_name, unique
 from torchlift_convert.roles import variable
+from torchlift_convert.syntax import nodes_of
 from torchlift_convert.trainer_args import accelerator_of, epochs_of
 
 
@@ -261,7 +261,11 @@ def _left_in_eval(ctx: Context, var: Var, after: list[Item]) -> bool:
         for i in ctx.nest.after
         for f in facts_of(i.stmt, i.frame, ctx.program)
     )
-    return not trained_last and any(_computes(i, var, ctx.judge) for i in after)
+    if trained_last:
+        return False
+    # a model that is not this function's own is seen by its callers
+    shared = var.frame is not ctx.home or var.name in parameters_of(ctx.home.scope)
+    return shared or any(_computes(i, var, ctx.judge) for i in after)
 
 
 def _computes(item: Item, var: Var, judge: Judge) -> bool:

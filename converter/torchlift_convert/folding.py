@@ -1,0 +1,89 @@
+"""Conditions that are known before anything runs, because a name in them stands for a value written in the code.
+
+``for phase in ["train", "val"]`` and ``run_epoch(..., training=True)`` give such names; ``if phase == "train":`` is
+then either its body or its ``else``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+from torchlift_convert.program import Frame
+
+_UNKNOWN = object()
+
+
+def decided(test: ast.expr, frame: Frame) -> bool | None:
+    """Whether a condition holds; None when that is not known, or when no name in it stands for a written value."""
+    if not any(isinstance(n, ast.Name) and frame.alias(n.id) is not None for n in ast.walk(test)):
+        return None
+    value = _value(test, frame)
+    return None if value is _UNKNOWN else bool(value)
+
+
+def live_nodes(stmt: ast.AST, frame: Frame) -> Iterator[ast.AST]:
+    """Nodes of a statement that may run with it: no function bodies, no branches that are known not to be taken."""
+    if isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return
+    stack: list[ast.AST] = [stmt]
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        taken = decided(node.test, frame) if isinstance(node, ast.If) else None
+        if isinstance(node, ast.If) and taken is not None:
+            stack += [node.test, *(node.body if taken else node.orelse)]
+        else:
+            stack.extend(ast.iter_child_nodes(node))
+
+
+def _value(expr: ast.expr, frame: Frame) -> Any:
+    """The value of an expression made of written values; `_UNKNOWN` for any other."""
+    match expr:
+        case ast.Constant(value=value):
+            return value
+        case ast.Name(id=name):
+            bound = frame.alias(name)
+            return _value(bound.expr, bound.frame) if bound is not None else _UNKNOWN
+        case ast.List(elts=elts) | ast.Tuple(elts=elts) | ast.Set(elts=elts):
+            values = [_value(e, frame) for e in elts]
+            return _UNKNOWN if any(v is _UNKNOWN for v in values) else values
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            value = _value(operand, frame)
+            return _UNKNOWN if value is _UNKNOWN else not value
+        case ast.BoolOp(op=op, values=parts):
+            return _joined(isinstance(op, ast.And), parts, frame)
+        case ast.Compare(left=left, ops=[op], comparators=[right]):
+            return _compared(_value(left, frame), op, _value(right, frame))
+    return _UNKNOWN
+
+
+def _joined(all_of: bool, parts: list[ast.expr], frame: Frame) -> Any:
+    """``and`` and ``or``, which look no further than the first part that decides; one not known decides nothing."""
+    for part in parts:
+        value = _value(part, frame)
+        if value is _UNKNOWN or bool(value) is not all_of:
+            return value
+    return all_of
+
+
+def _compared(left: Any, op: ast.cmpop, right: Any) -> Any:
+    if left is _UNKNOWN or right is _UNKNOWN:
+        return _UNKNOWN
+    match op:
+        case ast.Eq():
+            return left == right
+        case ast.NotEq():
+            return left != right
+        case ast.Is():
+            return left is right if left is None or right is None else _UNKNOWN
+        case ast.IsNot():
+            return left is not right if left is None or right is None else _UNKNOWN
+        case ast.In():
+            return left in right
+        case ast.NotIn():
+            return left not in right
+    return _UNKNOWN

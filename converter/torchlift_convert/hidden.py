@@ -1,0 +1,39 @@
+"""Training that no plain call from the script's top level leads to."""
+
+from __future__ import annotations
+
+import ast
+
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.program import Program
+from torchlift_convert.syntax import blocks_of, is_backward, nodes_of
+
+
+def refuse_hidden(program: Program) -> None:
+    """Say where the backward() is that no statement of the script leads to by plain calls."""
+    script = program.script
+    for stmt in script.statements:
+        calls = [n for n in nodes_of(stmt) if is_backward(n)]
+        if not calls or list(blocks_of(stmt)):
+            continue
+        around: list[ast.stmt] = []
+        parent = script.parent[stmt]
+        while parent is not None:
+            around.append(parent)
+            parent = script.parent[parent]
+        classes = [a.name for a in around if isinstance(a, ast.ClassDef)]
+        functions = [a.name for a in around if isinstance(a, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        if classes:
+            raise Refuse(
+                "TL107",
+                f"The training loop sits in a method of the class '{classes[0]}'.",
+                stmt,
+                "Write the loop as functions, or at the top level of the script.",
+            )
+        if functions:
+            raise Refuse(
+                "TL107",
+                f"Nothing in this file calls {functions[-1]}() by its name, and the training loop is in there.",
+                stmt,
+                f"Call {functions[-1]}() from the script's top level or from main().",
+            )
