@@ -6,6 +6,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any
 
+import lightning
 import pytest
 import torch
 
@@ -187,3 +188,58 @@ def test_hparams_from_a_file(tmp_path: Any) -> None:
         assert (module.hparams.width, module.hparams.name) == expected
     with pytest.raises(ValueError, match=r"\.yaml"):
         Module.load_from_checkpoint(tmp_path / "m.ckpt", hparams_file=tmp_path / "h.json")
+
+
+def saved_by(R: Any, lab: Any, module: Any, path: Any) -> Any:
+    trainer = R.Trainer(fast_dev_run=True, **lab.QUIET)
+    trainer.fit(module, lab.loader())
+    trainer.save_checkpoint(path)
+    return path
+
+
+def test_an_omegaconf_object_comes_back_as_one(lab: Any, tmp_path: Any) -> None:
+    omegaconf = pytest.importorskip("omegaconf")
+
+    def kind(R: Any) -> Any:
+        class Made(lab.classifier(R)):  # type: ignore[misc]
+            def __init__(self, config: Any) -> None:
+                super().__init__()
+                self.save_hyperparameters(config)
+
+        return Made
+
+    config = omegaconf.OmegaConf.create({"rate": 0.5, "layers": [1, {"width": 2}], "again": "${rate}"})
+    ours = kind(L)
+    path = saved_by(L, lab, ours(config), tmp_path / "ours.ckpt")
+    back = ours.load_from_checkpoint(path)  # with weights_only=True, where Lightning's checkpoint needs False
+    assert isinstance(back.hparams, omegaconf.DictConfig)
+    assert back.hparams == config and back.hparams.again == 0.5
+    assert ours.load_from_checkpoint(path, rate=0.25).hparams.again == 0.25
+    assert kind(lightning).load_from_checkpoint(path).hparams.layers[1]["width"] == 2
+    theirs = saved_by(lightning, lab, kind(lightning)(config), tmp_path / "theirs.ckpt")
+    assert ours.load_from_checkpoint(theirs, weights_only=False).hparams == config
+
+
+@pytest.mark.parametrize("key", ["hparams", "module_arguments"])
+def test_hparams_of_old_checkpoints(key: str, lab: Any, tmp_path: Any) -> None:
+    class Sized(lab.classifier(L)):  # type: ignore[misc]
+        def __init__(self, size: int = 1) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+
+    path = saved_by(L, lab, Sized(size=3), tmp_path / "old.ckpt")
+    contents = torch.load(path)
+    contents[key] = contents.pop("hyper_parameters")
+    torch.save(contents, path)
+    assert Sized.load_from_checkpoint(path).hparams.size == 3
+    assert Sized.load_from_checkpoint(path, size=4).hparams.size == 4
+
+
+def test_plain_values_are_no_hyperparameters() -> None:
+    class Module(L.LightningModule):
+        def __init__(self, size: int) -> None:
+            super().__init__()
+            self.save_hyperparameters(size)
+
+    with pytest.raises(ValueError, match=r"Primitives \(<class 'bool'>"):
+        Module(3)
