@@ -195,7 +195,7 @@ def _tell_of_gpus(accelerator: Accelerator) -> None:
         )
 
 
-def set_torch_flags(deterministic: bool | str | None, benchmark: bool | None) -> None:
+def set_torch_flags(deterministic: bool | str | None = None, benchmark: bool | None = None) -> None:
     """Choose deterministic algorithms, and whether cuDNN looks for the fastest ones; ``None`` leaves both alone.
 
     These settings are torch's own and hold for the process.

@@ -5,10 +5,12 @@ import logging
 import sys
 from types import ModuleType
 
+from torchlift import defaults
 from torchlift.compat.finder import FINDER
 from torchlift.compat.modules import detach_fallbacks
 from torchlift.compat.paths import ROOTS
 
+_FACTORIES = "lightning.pytorch.callbacks_factory"  # entry points that add callbacks to every Trainer
 _LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric")
 _replaced_modules: dict[str, ModuleType] = {}
 _replaced_loggers: dict[str, logging.Logger | None] = {}
@@ -48,6 +50,7 @@ def install(force: bool = False) -> None:
     for name in loaded:
         _replaced_modules[name] = sys.modules.pop(name)
     sys.meta_path.insert(0, FINDER)
+    defaults.FACTORIES.append(_FACTORIES)
     _share_loggers()
 
 
@@ -56,6 +59,7 @@ def uninstall() -> None:
     if not is_installed():
         return
     sys.meta_path.remove(FINDER)
+    defaults.FACTORIES.remove(_FACTORIES)
     for name in [name for name in sys.modules if name.partition(".")[0] in ROOTS]:
         del sys.modules[name]
     sys.modules.update(_replaced_modules)

@@ -13,6 +13,14 @@ HERE = {
         "torchlift.utilities.seed": "seed_everything",
     },
     "lightning.pytorch.trainer.connectors": {},
+    "lightning.pytorch.trainer.connectors.accelerator_connector": {
+        "torchlift.compat.connectors": "_AcceleratorConnector=AcceleratorConnector",
+        "torchlift.placement": "_set_torch_flags=set_torch_flags",
+    },
+    "lightning.pytorch.trainer.connectors.callback_connector": {
+        "torchlift.compat.connectors": "_CallbackConnector=CallbackConnector",
+        "torchlift.defaults": "_validate_callbacks_list=check_state_keys",
+    },
     "lightning.pytorch.tuner.lr_finder": {"torchlift.tuner.lr_finder": "_LRFinder=LRFinder _lr_find=lr_find"},
     "lightning.pytorch.tuner.batch_size_scaling": {
         "torchlift.tuner.batch_size_scaling": "_scale_batch_size=scale_batch_size"
@@ -33,10 +41,6 @@ NOT_HERE = {
     },
     "lightning.pytorch.trainer.configuration_validator": {
         PRIVATE: "_verify_loop_configurations __verify_eval_loop_configuration __verify_train_val_loop_configuration"
-    },
-    "lightning.pytorch.trainer.connectors.accelerator_connector": {PRIVATE: "_AcceleratorConnector _set_torch_flags"},
-    "lightning.pytorch.trainer.connectors.callback_connector": {
-        PRIVATE: "_CallbackConnector _validate_callbacks_list _configure_external_callbacks"
     },
     "lightning.pytorch.trainer.connectors.checkpoint_connector": {PRIVATE: "_CheckpointConnector"},
     "lightning.pytorch.trainer.connectors.data_connector": {
