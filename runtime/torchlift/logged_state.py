@@ -80,14 +80,27 @@ def _restored_entry(kept: dict[str, Any], modules: dict[str, Any]) -> Entry | No
     return entry
 
 
-def dump_metrics(module: "nn.Module", left_out: Results) -> dict[str, Any]:
-    """The states of the module's torchmetrics objects that hold something; not of those logged in `left_out`."""
+def dump_metrics(module: "nn.Module", left_out: Results, updates: dict[str, int] | None = None) -> dict[str, Any]:
+    """The states of the module's torchmetrics objects that hold something.
+
+    Args:
+        module: holds them.
+        left_out: those logged in it are validation's, which begins anew.
+        updates: what :func:`updates_of` said when validation began; those updated since are validation's too.
+    """
     theirs = {id(entry.metric) for entry in left_out.entries.values() if entry.metric is not None}
     return {
         name: {"updates": metric._update_count, "states": {key: getattr(metric, key) for key in metric._defaults}}
         for name, metric in _metrics(module)
-        if metric._update_count and id(metric) not in theirs
+        if metric._update_count
+        and id(metric) not in theirs
+        and (updates is None or metric._update_count == updates.get(name))
     }
+
+
+def updates_of(module: "nn.Module") -> dict[str, int]:
+    """How often each torchmetrics object of the module has been updated."""
+    return {name: metric._update_count for name, metric in _metrics(module)}
 
 
 def restore_metrics(module: "nn.Module", states: dict[str, Any]) -> None:

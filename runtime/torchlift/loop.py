@@ -316,7 +316,7 @@ def _validate(run: Run) -> None:
     if run.fit.resuming and run.fit.resuming.skip_next_validation:
         return
     trainer._enter(RunningStage.VALIDATING)
-    remember_validation(run.fit.val_loop)
+    remember_validation(run)
     if not run.fit.accumulates(trainer.accumulate_grad_batches):
         call_module(trainer, "on_validation_model_zero_grad")
     evaluate(run, run.fit.val_loop)

@@ -32,7 +32,7 @@ class EvalState:
     batches_logged: dict[int, int] = field(default_factory=dict)  # of each loader, the step of its step metrics
     last_reload_epoch: float = float("-inf")
     has_run: bool = False
-    before: tuple[States, dict[int, int], float] | None = None  # random states and the two above, as the pass began
+    before: tuple[States, dict[int, int], float, dict[str, int]] | None = None  # see `remember_validation`
 
     @property
     def name(self) -> str:

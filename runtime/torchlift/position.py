@@ -61,7 +61,8 @@ def dump(trainer: "Trainer") -> dict[str, Any] | None:
     inside = moment in INSIDE_EPOCH
     if trainer.state.fn == TrainerFn.FITTING:
         position["logged"] = dump_logged(trainer._logged, fit.results)
-        position["metrics"] = dump_metrics(trainer.lightning_module, left_out=val.results) if inside else {}
+        updates = val.before[-1] if moment == VALIDATION and val.before is not None else None
+        position["metrics"] = dump_metrics(trainer.lightning_module, val.results, updates)
     if moment == BATCH and fit.before_batch is not None and trainer.state.fn == TrainerFn.FITTING:
         random, position["logged"]["entries"] = fit.before_batch
         position["random"] = to_plain(random)
@@ -71,7 +72,7 @@ def dump(trainer: "Trainer") -> dict[str, Any] | None:
         restarts = getattr(getattr(fit.combined, "_iterator", None), "restarts", {})
         position["restarts"] = {i: (began, to_plain(states)) for i, (began, states) in restarts.items()}
     if moment == VALIDATION and val.before is not None:
-        random, batches_logged, last_reload_epoch = val.before
+        random, batches_logged, last_reload_epoch, _ = val.before
         position["validation"] = {
             "random": to_plain(random),
             "batches_logged": batches_logged,

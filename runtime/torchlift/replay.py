@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from torchlift.logged_state import dump_entries
+from torchlift.logged_state import dump_entries, updates_of
 from torchlift.utilities.random_states import States, collect, restore
 from torchlift.utilities.rank_zero import rank_zero_info
 
 if TYPE_CHECKING:
     from torchlift.data import Batches
-    from torchlift.loop_state import EvalState, FitState
+    from torchlift.loop_state import FitState
     from torchlift.run import Run
 
 SECONDS_BETWEEN_NEWS = 30
@@ -55,9 +55,10 @@ def remembering(run: "Run", take: Callable[[], Any]) -> Callable[[], Any]:
     return remember_and_take
 
 
-def remember_validation(val: "EvalState") -> None:
+def remember_validation(run: "Run") -> None:
     """Validation begins: a checkpoint from inside of it is resumed with the whole of it."""
-    val.before = (collect(()), dict(val.batches_logged), val.last_reload_epoch)
+    val = run.fit.val_loop
+    val.before = (collect(()), dict(val.batches_logged), val.last_reload_epoch, updates_of(run.module))
 
 
 def is_stateful(loader: Any) -> bool:
