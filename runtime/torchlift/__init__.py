@@ -23,7 +23,19 @@ _HOME = {
     "Trainer": "torchlift.trainer",
     "seed_everything": "torchlift.utilities.seed",
 }
-_SUBMODULES = {"accelerators", "callbacks", "loggers", "profilers", "pytorch", "strategies", "tuner", "utilities"}
+_SUBMODULES = {
+    "accelerators",
+    "callbacks",
+    "demos",
+    "loggers",
+    "plugins",
+    "profilers",
+    "pytorch",
+    "serve",
+    "strategies",
+    "tuner",
+    "utilities",
+}
 
 __all__ = ["Callback", "LightningDataModule", "LightningModule", "Trainer", "__version__", "seed_everything"]
 
