@@ -6,7 +6,8 @@ _SHARDED = "DeepSpeedPrecision FSDPPrecision"
 _QUANTIZED = "BitsandbytesPrecision TransformerEnginePrecision"
 
 HERE = {
-    "lightning.pytorch.plugins.io": {"torchlift.plugins": "CheckpointIO TorchCheckpointIO"},
+    "lightning.pytorch.plugins.io": {"torchlift.plugins": "AsyncCheckpointIO CheckpointIO TorchCheckpointIO"},
+    "lightning.pytorch.plugins.io.async_plugin": {"torchlift.plugins": "AsyncCheckpointIO"},
 }
 
 NOT_HERE = {
@@ -19,15 +20,13 @@ NOT_HERE = {
         DISTRIBUTED: f"{_SHARDED} LayerSync TorchSyncBatchNorm ClusterEnvironment",
         QUANTIZED: _QUANTIZED,
         TPU: "XLACheckpointIO XLAPrecision",
-        LATER: "AsyncCheckpointIO",
     },
     "lightning.pytorch.plugins.environments": {
         DISTRIBUTED: "ClusterEnvironment KubeflowEnvironment LightningEnvironment LSFEnvironment MPIEnvironment"
         " SLURMEnvironment TorchElasticEnvironment",
         TPU: "XLAEnvironment",
     },
-    "lightning.pytorch.plugins.io": {LATER: "AsyncCheckpointIO", TPU: "XLACheckpointIO"},
-    "lightning.pytorch.plugins.io.async_plugin": {LATER: "AsyncCheckpointIO"},
+    "lightning.pytorch.plugins.io": {TPU: "XLACheckpointIO"},
     "lightning.pytorch.plugins.io.wrapper": {LATER: "_WrappingCheckpointIO"},
     "lightning.pytorch.plugins.io.xla_plugin": {TPU: "XLACheckpointIO"},
     "lightning.pytorch.plugins.layer_sync": {DISTRIBUTED: "LayerSync TorchSyncBatchNorm"},
