@@ -72,11 +72,7 @@ def open_run(trainer: "Trainer", model_given: bool, ckpt_path: str | Path | None
     _setup_profiler(trainer)
     _prepare_data(trainer)
     _setup(trainer)
-    if overrides(module, "configure_model"):
-        strategy = trainer.strategy
-        with strategy.tensor_init_context(), strategy.model_sharded_context():
-            with trainer.precision_plugin.module_init_context():
-                call_module(trainer, "configure_model")
+    _configure_model(trainer)
     late = trainer.strategy.restore_checkpoint_after_setup
     restored = {} if late else _restore(trainer, path, weights_only)
     trainer._logged.reset_results()
@@ -90,6 +86,18 @@ def open_run(trainer: "Trainer", model_given: bool, ckpt_path: str | Path | None
         restored = _restore(trainer, path, weights_only)
     checkpoint.restore_training_state(run, restored)
     return run
+
+
+def _configure_model(trainer: "Trainer") -> None:
+    """The hooks that make the module's parts, where these get their device and dtype right away."""
+    module, strategy = trainer.lightning_module, trainer.strategy
+    if overrides(module, "configure_sharded_model"):  # the older name
+        with strategy.model_sharded_context():
+            call_module(trainer, "configure_sharded_model")
+    if overrides(module, "configure_model"):
+        with strategy.tensor_init_context(), strategy.model_sharded_context():
+            with trainer.precision_plugin.module_init_context():
+                call_module(trainer, "configure_model")
 
 
 def _restore(trainer: "Trainer", path: str | Path | None, weights_only: bool | None) -> dict[str, Any]:

@@ -7,17 +7,18 @@ from torchlift.run import overrides
 from torchlift.signatures import accepts, refuse_dataloader_iter
 from torchlift.states import TrainerFn
 from torchlift.utilities.exceptions import MisconfigurationException, PossibleUserWarning
-from torchlift.utilities.rank_zero import rank_zero_warn
+from torchlift.utilities.rank_zero import rank_zero_deprecation, rank_zero_warn
 
 if TYPE_CHECKING:
     from torchlift.module import LightningModule
     from torchlift.trainer import Trainer
 
 REMOVED = {
-    "training_epoch_end": "on_train_epoch_end",
-    "validation_epoch_end": "on_validation_epoch_end",
-    "test_epoch_end": "on_test_epoch_end",
+    TrainerFn.FITTING: ("training_epoch_end", "validation_epoch_end"),
+    TrainerFn.VALIDATING: ("validation_epoch_end",),
+    TrainerFn.TESTING: ("test_epoch_end",),
 }
+"""Hooks that Lightning 2 took away, by the entry point that called them."""
 
 
 def validate_configuration(trainer: "Trainer", module: "LightningModule") -> None:
@@ -41,14 +42,31 @@ def validate_configuration(trainer: "Trainer", module: "LightningModule") -> Non
         if not overrides(module, step):
             assert fn is not None
             raise MisconfigurationException(f"No `{step}()` method defined to run `Trainer.{fn.value}`.")
-    for old, new in REMOVED.items():
+    for old in REMOVED.get(fn, ()):  # type: ignore[arg-type]
         if callable(getattr(module, old, None)):
+            new = f"on_{old.replace('training', 'train')}"
             raise NotImplementedError(
                 f"Support for `{old}` has been removed in v2.0.0. `{type(module).__name__}` implements this method. You"
                 f" can use the `{new}` hook instead. To access outputs, save them in-memory as instance attributes."
             )
+    _check_model_hooks(module)
     refuse_dataloader_iter(module)
     warn_of_dead_hooks(trainer, module)
+
+
+def _check_model_hooks(module: "LightningModule") -> None:
+    if not overrides(module, "configure_sharded_model"):
+        return
+    name = type(module).__name__
+    if overrides(module, "configure_model"):
+        raise RuntimeError(
+            f"Both `{name}.configure_model`, and `{name}.configure_sharded_model` are overridden. The latter is"
+            " deprecated and it should be replaced with the former."
+        )
+    rank_zero_deprecation(
+        f"You have overridden `{name}.configure_sharded_model` which is deprecated. Please override the"
+        " `configure_model` hook instead: what it makes has the device and the dtype of the run right away."
+    )
 
 
 def _check_training(trainer: "Trainer", module: "LightningModule") -> None:

@@ -16,6 +16,6 @@ class _AcceleratorRegistry(Registry):
         return set(self)
 
 
-AcceleratorRegistry = _AcceleratorRegistry("accelerator", taken=MisconfigurationException)
+AcceleratorRegistry = _AcceleratorRegistry("accelerator", "accelerators", taken=MisconfigurationException)
 for _kind in (CPUAccelerator, CUDAAccelerator, MPSAccelerator, XLAAccelerator):
     AcceleratorRegistry.register(_kind.name(), _kind, description=_kind.__name__)

@@ -12,7 +12,7 @@ class _StrategyRegistry(Registry):
         return list(self)
 
 
-StrategyRegistry = _StrategyRegistry("strategy", taken=ValueError)
+StrategyRegistry = _StrategyRegistry("strategy", "strategies", taken=ValueError)
 StrategyRegistry.register(
     SingleDeviceStrategy.strategy_name, SingleDeviceStrategy, description=SingleDeviceStrategy.__name__
 )

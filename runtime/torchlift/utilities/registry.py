@@ -11,6 +11,7 @@ class Registry(dict[str, dict[str, Any]]):
 
     Args:
         kind: what is registered, as in ``"strategy"``; the entries keep the class under this key.
+        plural: of the kind.
         taken: the error for a name that is there already.
 
     Example::
@@ -19,9 +20,9 @@ class Registry(dict[str, dict[str, Any]]):
         Trainer(strategy="mine")
     """
 
-    def __init__(self, kind: str, taken: type[Exception]) -> None:
+    def __init__(self, kind: str, plural: str, taken: type[Exception]) -> None:
         super().__init__()
-        self._kind, self._taken = kind, taken
+        self._kind, self._plural, self._taken = kind, plural, taken
 
     def register(
         self,
@@ -78,4 +79,4 @@ class Registry(dict[str, dict[str, Any]]):
         self.pop(name)
 
     def __str__(self) -> str:
-        return f"Registered {self._kind.capitalize()} names: {', '.join(self)}"
+        return f"Registered {self._plural.capitalize()}: {', '.join(self)}"

@@ -350,3 +350,36 @@ def test_the_closure_has_gradients(differential: Any, lab: Any) -> None:
         return module, trainer, None
 
     differential.same(experiment)
+
+
+# -- hooks of older versions ------------------------------------------------------------------------------------------
+
+
+def nothing(self: Any, *_: Any) -> None:
+    """A hook."""
+
+
+@pytest.mark.parametrize("name", ["training_epoch_end", "validation_epoch_end", "test_epoch_end"])
+@pytest.mark.parametrize("entry", ["fit", "validate", "test"])
+def test_removed_hooks(lab: Any, entry: str, name: str) -> None:
+    """Each entry point refuses the hooks that it called, and no other."""
+    found = []
+    for R in BOTH.values():
+        module = lab.classifier(R, test_step=nothing, **{name: nothing})()
+        try:
+            getattr(R.Trainer(**lab.QUIET, max_steps=1), entry)(module, lab.loader(8, shuffle=False))
+            found.append(None)
+        except NotImplementedError as error:
+            found.append(str(error).partition(". ")[0])
+    assert found[0] == found[1]
+
+
+def test_the_older_name_of_configure_model(lab: Any) -> None:
+    called = []
+    methods = {"configure_sharded_model": lambda self: called.append(1)}
+    trainer = L.Trainer(**lab.QUIET, max_steps=1)
+    with pytest.warns(DeprecationWarning, match="configure_sharded_model` which is deprecated"):
+        trainer.fit(lab.classifier(L, **methods)(), lab.loader())
+    assert called == [1]
+    with pytest.raises(RuntimeError, match=r"Both `Classifier\.configure_model`"):
+        trainer.fit(lab.classifier(L, **methods, configure_model=nothing)(), lab.loader())
