@@ -161,16 +161,19 @@ class CheckpointFiles(Checkpoint):
             previous, current = self._replaced[0]
             if self.save_last == "link" and self.last_model_path:
                 self._move_link(trainer, self.last_model_path, previous, current)
-            self._remove(trainer, previous, current)
+            if self._should_remove_checkpoint(trainer, previous, current):
+                self._remove_checkpoint(trainer, previous)
             del self._replaced[0]
 
-    def _remove(self, trainer: Trainer, previous: str, current: str) -> None:
-        """Remove ``previous``, which ``current`` replaces; files of others and the one resumed from stay."""
+    def _should_remove_checkpoint(self, trainer: Trainer, previous: str, current: str) -> bool:
+        """Whether `previous`, which `current` replaces, goes; files of others and the one resumed from stay."""
         if previous == current:
-            return
-        if is_local(previous):
-            path = Path(previous).absolute()
-            resumed = trainer.ckpt_path is not None and path == Path(trainer.ckpt_path).absolute()
-            if resumed or Path(self.dirpath or "").absolute() not in path.parents:
-                return
-        trainer.strategy.remove_checkpoint(previous)
+            return False
+        if not is_local(previous):
+            return True
+        path = Path(previous).absolute()
+        resumed = trainer.ckpt_path is not None and path == Path(trainer.ckpt_path).absolute()
+        return not resumed and Path(self.dirpath or "").absolute() in path.parents
+
+    def _remove_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        trainer.strategy.remove_checkpoint(filepath)

@@ -192,7 +192,7 @@ class EarlyStopping(Callback):
                 " Signaling Trainer to stop."
             )
         if better(current - self.min_delta, self.best_score.to(current.device)):
-            return False, self._improvement(current)
+            return False, self._improvement_message(current)
         self.wait_count += 1
         if self.wait_count < self.patience:
             return False, None
@@ -202,7 +202,7 @@ class EarlyStopping(Callback):
             f" {self.best_score:.3f}. Signaling Trainer to stop."
         )
 
-    def _improvement(self, current: Tensor) -> str:
+    def _improvement_message(self, current: Tensor) -> str:
         """Take over a better value, and say by how much it is better."""
         gain = f" by {abs(self.best_score - current):.3f}" if torch.isfinite(self.best_score) else ""
         self.best_score, self.wait_count = current.clone(), 0

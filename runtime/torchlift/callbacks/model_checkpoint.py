@@ -373,8 +373,8 @@ class ModelCheckpoint(CheckpointFiles):
                 self._link_checkpoint(trainer, self._last_checkpoint_saved, path)
             else:
                 self._save_checkpoint(trainer, path)
-        if previous:
-            self._remove(trainer, previous, path)
+        if previous and self._should_remove_checkpoint(trainer, previous, path):
+            self._remove_checkpoint(trainer, previous)
         self._remove_replaced(trainer)
 
     @contextmanager

@@ -86,7 +86,7 @@ class Timer(Callback):
         self._offset = state_dict.get("time_elapsed", {}).get(RunningStage.TRAINING.value, 0.0)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop_if_over(trainer)  # a checkpoint may have been restored whose time is used up
+        self._check_time_remaining(trainer)  # a checkpoint may have been restored whose time is used up
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._begin(RunningStage.TRAINING)
@@ -99,11 +99,11 @@ class Timer(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self._interval is Interval.step:
-            self._stop_if_over(trainer)
+            self._check_time_remaining(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._interval is Interval.epoch:
-            self._stop_if_over(trainer)
+            self._check_time_remaining(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._begin(RunningStage.VALIDATING)
@@ -124,7 +124,7 @@ class Timer(Callback):
     def _end(self, stage: RunningStage) -> None:
         self._end_time[stage.value] = time.monotonic()
 
-    def _stop_if_over(self, trainer: Trainer) -> None:
+    def _check_time_remaining(self, trainer: Trainer) -> None:
         if self._duration is None:
             return
         if trainer.strategy.broadcast(self.time_elapsed() >= self._duration):  # rank 0's clock counts
