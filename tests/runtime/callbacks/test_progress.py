@@ -121,7 +121,7 @@ def test_metrics_are_read_only_when_the_line_is_drawn(
     open_terminal: Callable[..., Terminal], clock: SimpleNamespace
 ) -> None:
     open_terminal()
-    run, bar = Run(), RichProgressBar(refresh_rate=10)
+    run, bar = Run(), RichProgressBar()
     begin(bar, run)
     batches(bar, run, 0, 1000)
     assert run.reads == 0  # no time has passed

@@ -96,6 +96,7 @@ class PlainLines:
     def __init__(self, stream: Any, metrics_format: str) -> None:
         self._stream = stream
         self._metrics_format = metrics_format
+        self._written: tuple[str, int] | None = None
 
     def begin(self, meter: Meter) -> None: ...
 
@@ -112,5 +113,8 @@ class PlainLines:
             metrics_text(meter.metrics, ", ", self._metrics_format),
         ]
         print(", ".join(part for part in parts if part), file=self._stream, flush=True)
+        self._written = meter.description, meter.completed
 
-    keep = draw
+    def keep(self, meter: Meter) -> None:
+        if self._written != (meter.description, meter.completed):
+            self.draw(meter)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["RichProgressBar", "RichProgressBarTheme"]
 
 
+MIN_INTERVAL = 0.1  # seconds between two drawings
+
+
 @dataclass
 class RichProgressBarTheme:
     """Rich styles (https://rich.readthedocs.io/en/stable/style.html) of the parts of the bar, and how metrics read."""
@@ -42,12 +45,12 @@ class RichProgressBarTheme:
 class RichProgressBar(ProgressBar):
     """Shows the pass over a loader that is under way; while validation runs inside training, its line.
 
-    On a terminal the line is drawn at most ``refresh_rate`` times a second, and metrics are read only then; a batch in
-    between costs one comparison of clocks. Where standard error is no terminal, a line of plain text comes every
-    ten seconds and at the end of the run. Standard output is left to the script.
+    On a terminal the line is drawn after every ``refresh_rate`` batches, but at most ten times a second, and metrics
+    are read only then; a batch in between costs one comparison of clocks. Where standard error is no terminal, a line
+    of plain text comes every ten seconds and at the end of the run. Standard output is left to the script.
 
     Args:
-        refresh_rate: drawings a second at most; 0 shows nothing.
+        refresh_rate: batches between two drawings; 0 shows nothing.
         leave: leave the line of each epoch standing.
         theme: colours and the format of metrics.
         console_kwargs: further arguments of ``rich.console.Console``.
@@ -55,7 +58,7 @@ class RichProgressBar(ProgressBar):
 
     def __init__(
         self,
-        refresh_rate: int = 10,
+        refresh_rate: int = 1,
         leave: bool = False,
         theme: RichProgressBarTheme | None = None,
         console_kwargs: dict[str, Any] | None = None,
@@ -147,7 +150,7 @@ class RichProgressBar(ProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batches = batch_idx + 1
-        if monotonic() >= self._due:
+        if monotonic() >= self._due and self._batches % self._refresh_rate == 0:
             self._draw_train(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -249,7 +252,7 @@ class RichProgressBar(ProgressBar):
             self._begin_eval(stage, dataloader_idx)
         meter = self._eval_meters[stage]
         meter.completed = batch_idx + 1
-        if monotonic() >= self._due:
+        if monotonic() >= self._due and meter.completed % self._refresh_rate == 0:
             self._draw(meter)
 
     def _end_eval(self, stage: str, keep: bool) -> None:
@@ -282,7 +285,7 @@ class RichProgressBar(ProgressBar):
             from torchlift.callbacks.progress._rich_line import RichLine, metrics_column
 
             columns = [*self.configure_columns(trainer), metrics_column(self.theme)]
-            self._sink = RichLine(stream, columns, 1 / self.refresh_rate, self._console_kwargs)
+            self._sink = RichLine(stream, columns, MIN_INTERVAL, self._console_kwargs)
         else:
             self._sink = PlainLines(stream, self.theme.metrics_format)
         self._due = monotonic() + self._sink.interval

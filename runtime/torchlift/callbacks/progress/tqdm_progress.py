@@ -5,6 +5,7 @@ Reference: https://lightning.ai/docs/pytorch/stable/api/lightning.pytorch.callba
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import sys
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["TQDMProgressBar", "Tqdm"]
 
 _NUMBER_WIDTH = 5
+_DESCRIPTIONS = {"val": "validation_description", "test": "test_description", "predict": "predict_description"}
 
 
 class Tqdm(tqdm):
     """tqdm with numbers of even width, so that the bar does not jump."""
+
+    def display(self, *args: Any, **kwargs: Any) -> Any:
+        """Draw, unless nobody sees it."""
+        return None if isinstance(self.fp, _Nowhere) else super().display(*args, **kwargs)
 
     @staticmethod
     def format_num(n: float | str) -> str:
@@ -46,11 +52,12 @@ class Tqdm(tqdm):
 class TQDMProgressBar(ProgressBar):
     """One bar for the training epoch and one below it for validation, as with ``tqdm(loader)``.
 
-    A bar is redrawn after ``refresh_rate`` batches, but at most ten times a second, and metrics are read only then.
-    Where standard error is no terminal, nothing is shown.
+    The count goes on after every ``refresh_rate`` batches; the bar is redrawn then, but at most ten times a second, and
+    metrics are read only when it is. Where standard error is no terminal, the bars count and show nothing.
 
     Args:
-        refresh_rate: batches between two drawings; 0 shows nothing. ``TQDM_MINITERS`` in the environment raises it.
+        refresh_rate: batches between two counts; 0 shows nothing. ``TQDM_MINITERS`` in the environment raises it, and
+            on Google Colab 1 means 20.
         process_position: lines to leave free above, for bars of other programs.
         leave: leave the bar of each epoch standing.
     """
@@ -60,14 +67,15 @@ class TQDMProgressBar(ProgressBar):
 
     def __init__(self, refresh_rate: int = 1, process_position: int = 0, leave: bool = False) -> None:
         super().__init__()
-        self._refresh_rate = max(refresh_rate, int(os.environ.get("TQDM_MINITERS", 0))) if refresh_rate else 0
+        if refresh_rate == 1 and os.environ.get("COLAB_GPU"):
+            refresh_rate = 20  # the notebook's page does not keep up with more
+        self._refresh_rate = max(refresh_rate, int(os.environ.get("TQDM_MINITERS", 0)))
         self._process_position = process_position
         self._leave = leave
         self._enabled = True
         self._bars: dict[str, Any] = {}
         self._due = 0.0  # when the next drawing may come, on time.monotonic
         self._batches = 0
-        self._evaluated = 0
 
     # -- what a user can ask and change -----------------------------------------------------------------------------
 
@@ -165,11 +173,13 @@ class TQDMProgressBar(ProgressBar):
         self.val_progress_bar.close()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self._leave:
-            self.train_progress_bar = self.init_train_tqdm()
+        self.train_progress_bar, self._batches = self.init_train_tqdm(), 0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._leave:
+            if self._batches == 0:  # the bar of `on_train_start`, which showed nothing yet
+                self.train_progress_bar.leave = False
+                self.train_progress_bar.close()
             self.train_progress_bar = self.init_train_tqdm()
         self._batches = 0
         _restart(self.train_progress_bar, f"Epoch {trainer.current_epoch}", self.total_train_batches)
@@ -179,18 +189,18 @@ class TQDMProgressBar(ProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batches = batch_idx + 1
-        if self._is_due(self._batches):
+        if self._counts(self._batches, self._bars["train"]) and monotonic() >= self._due:
             self._draw_train(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.is_enabled:
+            self.train_progress_bar.n = self._batches  # also of a loader without a length
+        self._draw_train(trainer, pl_module)
         if self._leave:
-            self._draw_train(trainer, pl_module)
             self.train_progress_bar.close()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self._leave:
-            self._draw_train(trainer, pl_module)
-            self.train_progress_bar.close()
+        self.train_progress_bar.close()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
@@ -209,6 +219,8 @@ class TQDMProgressBar(ProgressBar):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._end("val")
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._draw_train(trainer, pl_module)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.test_progress_bar = self.init_test_tqdm()
@@ -254,10 +266,10 @@ class TQDMProgressBar(ProgressBar):
         return Tqdm(
             desc=description,
             position=2 * self.process_position + position,
-            disable=True if self.is_disabled else None,  # None: tqdm shows nothing where there is no terminal
+            disable=self.is_disabled,
             leave=leave,
             dynamic_ncols=True,
-            file=sys.stderr,
+            file=sys.stderr if sys.stderr.isatty() else _Nowhere(),
             bar_format=self.BAR_FORMAT,
             **options,
         )
@@ -267,37 +279,49 @@ class TQDMProgressBar(ProgressBar):
             raise TypeError(f"{type(self).__name__} has no {stage} bar before that part of the run has begun.")
         return self._bars[stage]
 
-    def _is_due(self, batches: int) -> bool:
-        return self.is_enabled and batches % self.refresh_rate == 0 and monotonic() >= self._due
+    def _counts(self, batches: int, bar: Any) -> bool:
+        """Whether the bar goes on at this batch; it does so at its last one too."""
+        rate = self._refresh_rate
+        if not (self._enabled and rate and (batches % rate == 0 or batches == bar.total)):
+            return False
+        bar.n = batches
+        return True
 
     def _draw_train(self, trainer: Trainer, pl_module: LightningModule) -> None:
         bar = self.train_progress_bar
         if not bar.disable:
-            bar.n = self._batches
             bar.set_postfix(self.get_metrics(trainer, pl_module))  # draws
         self._due = monotonic() + self.MIN_INTERVAL
 
     def _advance(self, stage: str, batch_idx: int, dataloader_idx: int) -> None:
-        bar = self._bar(stage)
-        self._evaluated = batch_idx + 1
-        if self.has_dataloader_changed(dataloader_idx) and not bar.disable:
+        bar = self._bars[stage]
+        if dataloader_idx != self._current_eval_dataloader_idx:
+            self.has_dataloader_changed(dataloader_idx)
+            description = getattr(self, _DESCRIPTIONS[stage])
+            if stage == "val" and self.trainer.sanity_checking:
+                description = self.sanity_check_description
             total = getattr(self, f"total_{stage}_batches_current_dataloader")
-            _restart(bar, f"{bar.desc.partition(' DataLoader')[0].rstrip(': ')} DataLoader {dataloader_idx}", total)
-        if self._is_due(self._evaluated) and not bar.disable:
-            bar.n = self._evaluated
+            _restart(bar, f"{description} DataLoader {dataloader_idx}", total)
+        if self._counts(batch_idx + 1, bar) and monotonic() >= self._due:
             bar.refresh()
             self._due = monotonic() + self.MIN_INTERVAL
 
     def _end(self, stage: str) -> None:
         bar = self._bar(stage)
-        if not bar.disable:
-            bar.n = self._evaluated
-            bar.refresh()
+        bar.refresh()
         bar.close()
         self.reset_dataloader_idx_tracker()
 
 
 def _restart(bar: Any, description: str, total: float) -> None:
-    if not bar.disable:
-        bar.reset(total if math.isfinite(total) else None)
-        bar.set_description(description)
+    bar.reset()
+    bar.total = total if math.isfinite(total) else None
+    bar.initial = 0
+    bar.set_description(description)
+
+
+class _Nowhere(io.StringIO):
+    """Takes what a bar writes where there is no terminal, and keeps none of it."""
+
+    def write(self, text: str) -> int:
+        return len(text)
