@@ -128,7 +128,7 @@ def run_batches(run: Run, state: EvalState) -> list[dict[str, Tensor]]:
     previous_source = 0
     drawn, length = state.batches.numbered()
     action = f"[_EvaluationLoop].{state.stage.dataloader_prefix}_next"
-    for batch, index, source in timed_iterator(trainer, action, drawn):
+    for batch, index, source in timed_iterator(trainer, action, drawn, state.batches.length):
         if source != previous_source:
             outputs.append(_loader_ended(run))
             previous_source = source

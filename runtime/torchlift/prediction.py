@@ -5,9 +5,12 @@ from typing import Any
 
 import torch
 
+from torchlift.batch_indices import choose_note, for_prediction
 from torchlift.data import Batches, limits, load, set_epoch
+from torchlift.evaluation import Modes
 from torchlift.hooks import call_module
 from torchlift.loop_state import PredictState
+from torchlift.profiling import timed_iterator
 from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
 from torchlift.run import Run, batch_step
 from torchlift.signatures import check_dataloader_idx
@@ -39,11 +42,22 @@ def setup_prediction(run: Run, state: PredictState) -> None:
     if trainer.limit_predict_batches == 0:
         return
     state.combined = load(trainer, state.source, RunningStage.PREDICTING, "sequential")
+    state.combined.flattened = [for_prediction(loader) for loader in state.combined.flattened]
     set_epoch(state.combined, run.fit.epoch_progress.processed)
     state.num_batches = limits(trainer, state.combined, RunningStage.PREDICTING)
 
 
-def start(run: Run, state: PredictState) -> dict[Any, bool]:
+def make_iterators(state: PredictState) -> None:
+    """Start over with the loaders that are there."""
+    combined = state.combined
+    assert combined is not None
+    combined.limits = state.num_batches
+    state.batches = Batches(combined)
+    state.batches.start()
+    state.by_loader = [[] for _ in combined.flattened]
+
+
+def start(run: Run, state: PredictState) -> Modes:
     """Make the iterators, set evaluation mode, run the hooks before the first batch; each submodule's mode before."""
     combined = state.combined
     assert combined is not None
@@ -51,13 +65,10 @@ def start(run: Run, state: PredictState) -> dict[Any, bool]:
     if combined._mode != "sequential":
         raise ValueError('`trainer.predict()` only supports the `CombinedLoader(mode="sequential")` mode.')
     state.batch_progress.reset_on_run()
-    combined.limits = state.num_batches
-    state.batches = Batches(combined)
-    state.batches.start()
-    state.by_loader = [[] for _ in combined.flattened]
+    make_iterators(state)
     names = ("predict_step", "on_predict_batch_start", "on_predict_batch_end")
     check_dataloader_idx(run.module, names, len(combined.flattened) > 1, "predict")
-    modes = {module: module.training for module in run.module.modules()}
+    modes = [(module, module.training) for module in run.module.modules()]
     call_module(run.trainer, "on_predict_model_eval")
     for moment in ("start", "epoch_start"):
         if hook := run.hooks.of("predict", moment):
@@ -74,15 +85,16 @@ def run_batches(run: Run, state: PredictState) -> None:
     batch_start, batch_end = run.hooks.of("predict", "batch_start"), run.hooks.of("predict", "batch_end")
     # a callback that writes them at the end of the epoch wants them even if the caller does not
     keeps = state.return_predictions or any(one.interval.on_epoch for one in _writers(run))
-    while True:
-        try:
-            batch, index, source = batches.take()
-        except StopIteration:
-            break
-        progress.is_last_batch = batches.done
+    note_indices = choose_note(run.trainer, state)
+    drawn, length = batches.numbered()
+    action = "[_PredictionLoop].predict_next"
+    for batch, index, source in timed_iterator(run.trainer, action, drawn, batches.length):
+        progress.is_last_batch = index + 1 >= length or batches.done
         batch = run.transfer(batch, source)
         arguments = (batch, index, source) if several else (batch, index)
         progress.ready, progress.phase = progress.ready + 1, READY
+        if note_indices:
+            note_indices(index, source)
         if batch_start:
             batch_start(*arguments)
         progress.phase = STARTED
@@ -99,18 +111,18 @@ def run_batches(run: Run, state: PredictState) -> None:
             state.by_loader[source].append(move_data_to_device(output, "cpu"))
 
 
-def finish(run: Run, state: PredictState, modes: dict[Any, bool]) -> list[Any] | None:
+def finish(run: Run, state: PredictState, modes: Modes) -> list[Any] | None:
     """The hooks after the last batch, and the modes as they were."""
     if hook := run.hooks.of("predict", "epoch_end"):
         hook()
     predictions = state.predictions if state.return_predictions else None
     if not state.return_predictions:
         state.by_loader = []
+    state.epoch_batch_indices = []
     if hook := run.hooks.of("predict", "end"):
         hook()
-    for module in run.module.modules():
-        if module in modes:
-            module.training = modes[module]
+    for module, training in modes:
+        module.training = training
     return predictions
 
 

@@ -4,6 +4,7 @@ Callables are wrapped once, before the loop starts; without a profiler they stay
 """
 
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from torchlift.profilers.base import PassThroughProfiler
@@ -53,12 +54,12 @@ def timed(trainer: "Trainer", action: str, function: Callable[..., Any]) -> Call
     return call
 
 
-def timed_iterator(trainer: "Trainer", action: str, iterator: Iterator[Any]) -> Iterator[Any]:
-    """`iterator`, each of whose items is an action of the profiler."""
+def timed_iterator(trainer: "Trainer", action: str, iterator: Iterator[Any], length: int | None) -> Iterator[Any]:
+    """`iterator`, each of whose items is an action of the profiler; nothing is asked for behind a known `length`."""
 
     def items() -> Iterator[Any]:
         take = timed(trainer, action, iterator.__next__)
-        while True:
+        for _ in repeat(None) if length is None else range(length):
             try:
                 item = take()
             except StopIteration:
