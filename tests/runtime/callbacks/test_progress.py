@@ -130,6 +130,16 @@ def test_metrics_are_read_only_when_the_line_is_drawn(
     assert run.reads == 1
 
 
+def test_a_refresh_rate_is_in_batches(open_terminal: Callable[..., Terminal], clock: SimpleNamespace) -> None:
+    open_terminal()
+    run, bar = Run(), RichProgressBar(refresh_rate=20)
+    begin(bar, run)
+    for index in range(50):
+        clock.now += 1
+        batches(bar, run, index, index + 1)
+    assert run.reads == 2
+
+
 def test_what_the_script_prints_stands_above_the_line_and_reaches_its_stream_unchanged(
     open_terminal: Callable[..., Terminal], clock: SimpleNamespace
 ) -> None:
@@ -287,6 +297,70 @@ def test_tqdm_draws_on_standard_error(open_terminal: Callable[..., Terminal]) ->
     bar.on_train_end(run, None)
     assert terminal.own == ""
     assert re.search(r"Epoch 0: 100%\|.*\| 50/50 .*loss=0.250, n=3", "".join(terminal.shared))
+
+
+@pytest.mark.parametrize("options", [{}, {"refresh_rate": 3}, {"refresh_rate": 50}, {"leave": True}])
+def test_tqdm_counts_as_lightnings_does_also_without_a_terminal(options: dict[str, Any], tmp_path: Path) -> None:
+    """After each batch: how far the bar is, of how many, and what it says; validation twice an epoch, two loaders."""
+    import lightning
+
+    import torchlift
+
+    def counted(L: Any) -> list[Any]:
+        seen: list[Any] = []
+
+        class Watched(L.pytorch.callbacks.TQDMProgressBar):
+            def on_train_batch_end(self, *args: Any) -> None:
+                super().on_train_batch_end(*args)
+                note(self.train_progress_bar)
+
+            def on_validation_batch_end(self, *args: Any) -> None:
+                super().on_validation_batch_end(*args)
+                note(self.val_progress_bar)
+
+        class Module(L.LightningModule):
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight = torch.nn.Parameter(torch.ones(()))
+
+            def training_step(self, batch: Any, batch_idx: int) -> Any:
+                return self.weight * batch.sum()
+
+            def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None: ...
+
+            def configure_optimizers(self) -> Any:
+                return torch.optim.SGD(self.parameters(), lr=0.01)
+
+        def note(bar: Any) -> None:
+            seen.append((bar.n, bar.total, bar.desc, bar.leave))
+
+        bar = Watched(**options)
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+        trainer = L.Trainer(
+            **quiet, accelerator="cpu", max_epochs=2, val_check_interval=4, callbacks=[bar], default_root_dir=tmp_path
+        )
+        loaders = [torch.utils.data.DataLoader(torch.ones(length)) for length in (7, 5, 4)]
+        trainer.fit(Module(), loaders[0], loaders[1:])
+        note(bar.train_progress_bar)
+        trainer.validate(Module(), loaders[1])
+        note(bar.val_progress_bar)
+        return seen
+
+    assert counted(torchlift) == counted(lightning)
+
+
+@pytest.mark.parametrize(
+    ("environment", "given", "rate"),
+    [({}, 1, 1), ({"COLAB_GPU": "1"}, 1, 20), ({"COLAB_GPU": "1"}, 19, 19), ({"TQDM_MINITERS": "5"}, 0, 5)],
+)
+def test_tqdm_counts_less_often_where_the_environment_says_so(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], given: int, rate: int
+) -> None:
+    for name in ("COLAB_GPU", "TQDM_MINITERS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert TQDMProgressBar(refresh_rate=given).refresh_rate == rate
 
 
 @given(st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9) | st.sampled_from(["1", "0.5", "abc", "1e-05"]))
