@@ -1,5 +1,6 @@
 """Tie what an entry point was given to the trainer: loaders, data module, the module's callbacks, the checkpoint."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from torchlift.data import Source
 from torchlift.defaults import order_callbacks
 from torchlift.hooks import call_module
 from torchlift.states import TrainerFn
+from torchlift.utilities.cloud_io import entries, exists, modified
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
@@ -113,6 +115,13 @@ def find_checkpoint(trainer: "Trainer", given: str | Path | None, model_given: b
         return _best(trainer, fn)
     if given == "last":
         return _last(trainer, fn)
+    if given == "hpc":
+        return _hpc(trainer, fn)
+    if str(given).startswith("registry"):
+        raise ValueError(
+            f"`.{fn}(ckpt_path={given!r})` means a model registry of Lightning's cloud, which this runtime does not"
+            " reach. Download the file and pass its path."
+        )
     if not given:
         raise ValueError(
             f"`.{fn}()` found no path for the best weights: {given!r}. Please specify a path for a checkpoint"
@@ -149,11 +158,24 @@ def _last(trainer: "Trainer", fn: str) -> str | None:
         find = getattr(callback, "_find_last_checkpoints", None)
         if find is not None:
             candidates |= {str(path) for path in find(trainer)}
-    existing = [Path(path) for path in candidates if Path(path).exists()]
+    existing = [path for path in candidates if exists(path)]
     if not existing:
         rank_zero_warn(
             f'.{fn}(ckpt_path="last") is set, but there is no last checkpoint available. No checkpoint will be loaded.'
             " HINT: Set `ModelCheckpoint(..., save_last=True)`."
         )
         return None
-    return str(max(existing, key=lambda path: path.stat().st_mtime))
+    return max(existing, key=modified)
+
+
+def _hpc(trainer: "Trainer", fn: str) -> str:
+    """The latest of the checkpoints that a cluster's requeueing has left in the root folder."""
+    folder = trainer.default_root_dir
+    found = {name: re.fullmatch(r"hpc_ckpt_(\d+)\.ckpt", name) for name in entries(folder)}
+    numbers = [int(match[1]) for match in found.values() if match]
+    if not numbers:
+        raise ValueError(
+            f'`.{fn}(ckpt_path="hpc")` is set but no HPC checkpoint was found. Please pass an exact checkpoint path to'
+            f" `.{fn}(ckpt_path=...)`"
+        )
+    return f"{folder}/hpc_ckpt_{max(numbers)}.ckpt"

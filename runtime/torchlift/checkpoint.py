@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchlift import position
+from torchlift.checkpoint_errors import LIGHTNING_VERSION, check_contents, check_optimizers, weights_explained
 from torchlift.hooks import call_callbacks, call_module
 from torchlift.hparams import to_stored
 from torchlift.resume import Resuming
@@ -15,9 +16,6 @@ from torchlift.utilities.rank_zero import rank_zero_info, rank_zero_warn
 if TYPE_CHECKING:
     from torchlift.run import Run
     from torchlift.trainer import Trainer
-
-LIGHTNING_VERSION = "2.6.6"
-"""The version of Lightning whose checkpoints these are; it decides which migrations Lightning applies on loading."""
 
 
 def dump(trainer: "Trainer", weights_only: bool = False) -> dict[str, Any]:
@@ -81,11 +79,7 @@ def read(trainer: "Trainer", path: str | Path | None, weights_only: bool | None)
         return {}
     rank_zero_info(f"Restoring states from the checkpoint path at {path}")
     contents = trainer.strategy.load_checkpoint(path, weights_only=weights_only)
-    if "state_dict" not in contents:
-        raise ValueError(
-            f"The file {path} is not a checkpoint of a Trainer: it has no key 'state_dict'. Its keys are:"
-            f" {', '.join(map(str, list(contents)[:8]))}"
-        )
+    check_contents(contents, path)
     return contents
 
 
@@ -95,7 +89,8 @@ def restore_modules_and_callbacks(trainer: "Trainer", contents: dict[str, Any]) 
         return
     module, datamodule = trainer.lightning_module, trainer.datamodule
     call_module(trainer, "on_load_checkpoint", contents)
-    trainer.strategy.load_model_state_dict(contents, strict=module.strict_loading)
+    with weights_explained(trainer.ckpt_path, "set `strict_loading = False` on your module"):
+        trainer.strategy.load_model_state_dict(contents, strict=module.strict_loading)
     if datamodule is not None and type(datamodule).__qualname__ in contents:
         datamodule.load_state_dict(contents[type(datamodule).__qualname__])
     states = contents.get("callbacks")
@@ -171,6 +166,7 @@ def restore_training_state(run: "Run", contents: dict[str, Any]) -> None:
                 " `ModelCheckpoint.save_weights_only` being set to `True`."
             )
     if ours:
+        check_optimizers(trainer.ckpt_path, len(contents["optimizer_states"]), len(trainer.optimizers))
         trainer.strategy.load_optimizer_state_dict(contents)
     for config, state in zip(trainer.lr_scheduler_configs, contents["lr_schedulers"]):
         config.scheduler.load_state_dict(state)

@@ -72,7 +72,8 @@ def load(source: str | Path | IO[bytes], map_location: Any = None, weights_only:
         raise ValueError(f"The file {source} is not a whole checkpoint: {error}") from error
     except PermissionError:
         raise
-    except (RuntimeError, EOFError, OSError) as error:  # torch's reader says "Invalid argument" of a cut file
+    except (RuntimeError, EOFError, OSError, LookupError, UnicodeDecodeError) as error:
+        # torch's reader says "Invalid argument" of a cut file, and takes text for the bytes of a pickle.
         raise ValueError(f"The file {source} is not a whole checkpoint: {error}") from error
 
 

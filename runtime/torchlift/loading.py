@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from torchlift import checkpoint_io
+from torchlift.checkpoint_errors import arguments_explained, check_contents, weights_explained
 from torchlift.hooks import is_implemented
 from torchlift.hparams import from_stored, init_parameter_names
 from torchlift.module_hooks import ModelHooks
@@ -36,7 +37,8 @@ def load_module(
         RuntimeError: the weights do not fit the module.
     """
     contents = _read(cls, path, map_location, hparams_file, weights_only)
-    module: Any = _make(cls, contents, given)
+    with arguments_explained(cls, path, has_hparams=cls.CHECKPOINT_HYPER_PARAMS_KEY in contents):  # type: ignore[attr-defined]
+        module: Any = _make(cls, contents, given)
     if module._strict_loading is not None and strict is not None and strict != module.strict_loading:
         raise ValueError(
             f"You set `.load_from_checkpoint(..., strict={strict!r})` which is in conflict with"
@@ -47,7 +49,8 @@ def load_module(
         module.configure_model()
     module.on_load_checkpoint(contents)
     weights = contents["state_dict"]
-    keys = module.load_state_dict(weights, strict=strict)
+    with weights_explained(path, "pass `strict=False`"):
+        keys = module.load_state_dict(weights, strict=strict)
     if not strict:
         for names, what in ((keys.missing_keys, "in the model state dict but not in the checkpoint"),):
             if names:
@@ -76,6 +79,7 @@ def load_datamodule(
 
 def _read(cls: Any, path: Any, map_location: Any, hparams_file: Any, weights_only: bool | None) -> dict[str, Any]:
     contents = checkpoint_io.load(path, map_location or _where_it_can_be, weights_only)
+    check_contents(contents, path)
     if hparams_file is not None:
         contents[cls.CHECKPOINT_HYPER_PARAMS_KEY] = _hparams_from_file(Path(hparams_file))
     return contents

@@ -31,6 +31,11 @@ def exists(path: str | os.PathLike[str]) -> bool:
     return os.path.exists(path) if is_local(path) else bool(get_filesystem(path).exists(os.fspath(path)))
 
 
+def modified(path: str | os.PathLike[str]) -> float:
+    """When ``path`` was written last, in seconds since the epoch."""
+    return os.path.getmtime(path) if is_local(path) else get_filesystem(path).modified(os.fspath(path)).timestamp()
+
+
 def entries(path: str | os.PathLike[str]) -> list[str]:
     """The names directly under the directory ``path``; none if there is no such directory."""
     if is_local(path):
