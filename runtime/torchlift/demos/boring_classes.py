@@ -238,6 +238,9 @@ class IterableBoringDataModule(LightningDataModule):
     test_datasets: Sequence[Dataset]
     predict_datasets: Sequence[Dataset]
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def setup(self, stage: str) -> None:
         if stage == "fit":
             self.train_datasets = _sized_and_unsized(16)
