@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.folding import decided
 from torchlift_convert.names import access, free_names, own_nodes, parameters
 from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, dotted, globals_bound_in
 
@@ -19,9 +20,18 @@ def _rebound_meanwhile(expr: ast.expr, frame: Frame, func: FunctionNode) -> bool
     return var.name in free_names(func).binds
 
 
-def _decides(name: str, func: FunctionNode) -> bool:
-    """Does a condition look at the parameter alone, or at whether it is None? A constant would read odd there."""
+def _reads_odd(name: str, func: FunctionNode, told: Frame) -> bool:
+    """Would a constant in the parameter's place read odd: ``x if True else y``, ``while 1 is None``?
+
+    Not in a condition that is known with the constants of the call: one of its branches goes.
+    """
+    gone: set[int] = set()
     for node in own_nodes(func):
+        if isinstance(node, (ast.If, ast.IfExp)) and decided(node.test, told) is not None:
+            gone |= {id(n) for n in ast.walk(node.test)}
+    for node in own_nodes(func):
+        if id(node) in gone:
+            continue
         match node:
             case (
                 ast.If(test=test)
@@ -36,7 +46,7 @@ def _decides(name: str, func: FunctionNode) -> bool:
                 parts = [left, *comparators]
             case _:
                 continue
-        if any(isinstance(p, ast.Name) and p.id == name for p in parts):
+        if any(isinstance(p, ast.Name) and p.id == name and id(p) not in gone for p in parts):
             return True
     return False
 
@@ -80,13 +90,15 @@ def bind_call(
     defaults |= {a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
     inner = Frame(func, outer)
     rebound = frozenset[str]().union(*(access(s).binds for s in func.body))
+    written = {n: e for n, e in (defaults | given).items() if isinstance(e, ast.Constant) and n not in rebound}
+    told = Frame(func, outer, {n: Bound(e, outer) for n, e in written.items()})
     binds: list[Item] = []
     for name in [*(n for n in names if n not in unpacked), *(a.arg for a in spec.kwonlyargs)]:
         source = frame if name in given else outer
         expr = given.get(name, defaults.get(name))
         if expr is None:
             raise refuse(f"gives no '{name}'")
-        stands = dotted(expr) is not None or (isinstance(expr, ast.Constant) and not _decides(name, func))
+        stands = dotted(expr) is not None or (isinstance(expr, ast.Constant) and not _reads_odd(name, func, told))
         if name not in rebound and stands and not _rebound_meanwhile(expr, source, func):
             inner.bound[name] = Bound(expr, source)
             continue

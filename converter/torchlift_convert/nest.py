@@ -16,15 +16,14 @@ from torchlift_convert.facts import Bar, GradSwitch
 from torchlift_convert.folding import decided, live_nodes
 from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.hidden import refuse_hidden
+from torchlift_convert.loops import Loop, is_range, is_small
 from torchlift_convert.names import own_nodes
-from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program, dotted
+from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.recognisers.bar import only_shows
 from torchlift_convert.rounds import round_of, written_values
 from torchlift_convert.syntax import blocks_of, is_backward, nodes_of
 from torchlift_convert.types import FateKind
-
-Loop = ast.For | ast.While
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +108,23 @@ class Finder:
         return any(n in self.reaching for n in names)
 
     def reaches(self, stmt: ast.stmt, frame: Frame) -> bool:
-        return self._body_reaches(live_nodes(stmt, frame))
+        """May the statement train, as far as the values written in the code tell?"""
+        nodes = live_nodes(stmt, frame)
+        return any(is_backward(n) or (self._leads(n) and not self._is_idle(n, frame)) for n in nodes)
+
+    def _is_idle(self, call: ast.AST, frame: Frame) -> bool:
+        """Is it known from the constants of a call, as ``run(loader, training=False)``, that it does not train?"""
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            return False
+        target = frame.function(call.func.id)
+        if target is None or target[0] is frame.scope:
+            return False
+        try:
+            inner, _ = bind_call(call, frame, *target)
+        except Refuse:
+            return False
+        told = any(isinstance(b.expr, ast.Constant) for b in inner.bound.values())
+        return told and not any(self.reaches(s, inner) for s in target[0].body)
 
     # -- from the module down to the outermost loop ----------
 
@@ -346,27 +361,13 @@ class Finder:
 def _refuse_inner_loops(entries: list[Entry], over_data_only: bool) -> None:
     """One batch is one step: a loop over data inside a batch, or several inside an epoch, is not known."""
     for entry in entries:
-        if isinstance(entry, LoopEntry) and not (over_data_only and _is_small(entry.stmt)):
+        if isinstance(entry, LoopEntry) and not (over_data_only and is_small(entry.stmt)):
             raise Refuse(
                 "TL102",
                 "Another loop that trains stands inside this one, and both go over batches.",
                 entry.stmt,
                 "Keep one epoch loop with one batch loop in it: for epoch in range(...): for batch in loader.",
             )
-
-
-def _is_small(loop: Loop) -> bool:
-    """A loop over a range, or over things listed in the code: repeated work on one batch."""
-    if not isinstance(loop, ast.For):
-        return False
-    match loop.iter:
-        case ast.List() | ast.Tuple():
-            return True
-        case ast.Call(func=ast.Name(id="range" | "zip" | "reversed")):
-            return True
-        case ast.Call(func=ast.Name(id="enumerate"), args=[ast.List() | ast.Tuple(), *_]):
-            return True
-    return False
 
 
 def _items(entries: list[Entry]) -> tuple[Item, ...]:
@@ -377,13 +378,3 @@ def _items(entries: list[Entry]) -> tuple[Item, ...]:
 def is_main_guard(stmt: ast.stmt) -> bool:
     """``if __name__ == "__main__":``"""
     return isinstance(stmt, ast.If) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(stmt.test))
-
-
-def is_range(expr: ast.expr) -> bool:
-    """``range(...)``, ``trange(...)`` or a bar around a range."""
-    if not isinstance(expr, ast.Call):
-        return False
-    name = (dotted(expr.func) or "").rpartition(".")[2]
-    if name in ("range", "trange"):
-        return True
-    return name == "tqdm" and bool(expr.args) and is_range(expr.args[0])

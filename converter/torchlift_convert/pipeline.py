@@ -15,7 +15,8 @@ from torchlift_convert.facts import Bar
 from torchlift_convert.findings import never_trained_again
 from torchlift_convert.listing import goes_over_list
 from torchlift_convert.loaders import containers, data_variables, makers_of, oddity_of
-from torchlift_convert.nest import Finder, Nest, is_range
+from torchlift_convert.loops import is_range
+from torchlift_convert.nest import Finder, Nest
 from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
 from torchlift_convert.planning.context import Context

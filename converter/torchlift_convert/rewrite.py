@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import libcst as cst
 
 from torchlift_convert.environment import Environment, Place
+from torchlift_convert.known import without_known
 from torchlift_convert.program import Frame, Hole, Item
 from torchlift_convert.syntax import Script
 
@@ -120,12 +121,8 @@ class Rewriter(cst.CSTTransformer):
                 return self._option(original) or updated
             case cst.Call() if isinstance(original, cst.Call):
                 return self._call(original, updated)
-            case cst.FormattedStringExpression(
-                expression=cst.SimpleString() as text, conversion=None, format_spec=None, equal=None
-            ) if text is not getattr(original, "expression", None) and str(text.evaluated_value).isidentifier():
-                return cst.FormattedStringText(str(text.evaluated_value))
-            case cst.BooleanOperation(left=cst.Comparison() as left) if left is not getattr(original, "left", None):
-                return _without_known(updated, left)
+            case cst.FormattedStringExpression() | cst.BooleanOperation() | cst.IfExp():
+                return without_known(original, updated)
             case cst.SimpleStatementLine(body=[*_, last]) if self._exit(last):
                 return _lines(self._exit(last), updated)
             case cst.SimpleStatementSuite(body=[*_, last]) if self._exit(last):
@@ -265,18 +262,6 @@ def _reverse(script: Script) -> dict[int, ast.stmt]:
 def _expression(text: str, like: cst.BaseExpression) -> cst.BaseExpression:
     node = cst.parse_expression(text)
     return node.with_changes(lpar=like.lpar, rpar=like.rpar) if like.lpar else node
-
-
-def _without_known(joined: cst.BooleanOperation, left: cst.Comparison) -> cst.BaseExpression:
-    """``"val" == "val" and better`` is ``better``: the name in the comparison stands for what is written."""
-    one, target = left.left, left.comparisons[0]
-    equal = isinstance(target.operator, cst.Equal)
-    if len(left.comparisons) > 1 or not (equal or isinstance(target.operator, cst.NotEqual)):
-        return joined
-    if not isinstance(one, cst.SimpleString) or not isinstance(target.comparator, cst.SimpleString):
-        return joined
-    holds = (one.evaluated_value == target.comparator.evaluated_value) is equal
-    return joined.right if holds is isinstance(joined.operator, cst.And) else joined
 
 
 def _lines(texts: Sequence[str], like: cst.SimpleStatementLine) -> cst.FlattenSentinel[cst.SimpleStatementLine]:

@@ -8,7 +8,8 @@ from textwrap import dedent
 import pytest
 
 from torchlift_convert.diagnostics import Refuse
-from torchlift_convert.nest import Finder, Nest, is_main_guard, is_range
+from torchlift_convert.loops import is_range
+from torchlift_convert.nest import Finder, Nest, is_main_guard
 from torchlift_convert.program import build
 from torchlift_convert.syntax import parse
 
