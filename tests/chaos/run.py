@@ -185,9 +185,9 @@ def difference(ours: Any, theirs: Any, path: str = "") -> str:
     return "" if ours == theirs else f"{path} ({ours!r}, not {theirs!r})"
 
 
-def trained(contents: dict[str, Any], with_loops: bool) -> dict[str, Any]:
-    """A checkpoint without the callbacks' states, which name files, and with or without the counters of the loops."""
-    return {key: value for key, value in contents.items() if key != "callbacks" and (with_loops or key != "loops")}
+def trained(contents: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint without the callbacks' states, which name files."""
+    return {key: value for key, value in contents.items() if key != "callbacks"}
 
 
 # -- what must hold ---------------------------------------------------------------------------------------------------
@@ -227,32 +227,21 @@ def shapes(contents: dict[str, Any]) -> dict[str, Any]:
     return {"keys": sorted(contents), "weights": weights, "moments": moments, "n": len(contents["lr_schedulers"])}
 
 
-def at_end(folder: Path, schedule: str, kills: int, whole: Whole) -> list[str]:
-    """What the finished run has lost against one that was never killed.
-
-    Three things are the runtime's and Lightning's way, and are not held against a run that goes on from the middle of
-    an epoch: the epoch's means are those of the batches since then; from a checkpoint of the epoch's last batch, it
-    begins with the next epoch and does not validate this one; and the counters of the loops say so.
-    """
+def at_end(folder: Path, kills: int, whole: Whole) -> list[str]:
+    """What the finished run has lost against one that was never killed."""
     final = load(folder / "final.ckpt")
     rows, lost = metrics(folder)
-    ends_epochs = schedule == "epochs"
-    if found := difference(trained(final, ends_epochs), trained(whole.final, ends_epochs)):
+    if found := difference(trained(final), trained(whole.final)):
         lost.append(f"the trained model differs at {found}")
-    if found := difference(trained(best(final), ends_epochs), trained(whole.best, ends_epochs)):
+    if found := difference(trained(best(final)), trained(whole.best)):
         lost.append(f"the best checkpoint differs at {found}")
-    ours, theirs = (frozenset(filter(None if ends_epochs else _is_of_step, each)) for each in (rows, whole.rows))
-    lost += [f"the row {_row(row)} is not in the tables" for row in sorted(theirs - ours, key=_row)]
-    lost += [f"the row {_row(row)} is in the tables" for row in sorted(ours - theirs, key=_row)]
+    lost += [f"the row {_row(row)} is not in the tables" for row in sorted(whole.rows - rows, key=_row)]
+    lost += [f"the row {_row(row)} is in the tables" for row in sorted(rows - whole.rows, key=_row)]
     lost += [f"{path.name} is left over" for path in leftovers(folder)]
     checkpoints = list(folder.glob("checkpoints/*.ckpt"))
     if len(checkpoints) > TOP_K + 1 + kills:
         lost.append(f"checkpoints pile up: {sorted(path.name for path in checkpoints)}")
     return lost
-
-
-def _is_of_step(row: frozenset) -> bool:
-    return "train_loss_step" in dict(row)
 
 
 def _row(row: frozenset) -> str:
@@ -277,7 +266,7 @@ def interrupted(server: Server, schedule: str, kills: Sequence[Kill], folder: Pa
         if life.resumed not in (begun, None):
             yield f"{at}: it begins at step {life.resumed} and not at {begun}"
         if life.status == 0:
-            yield from (f"after {happened} kills: {sentence}" for sentence in at_end(folder, schedule, happened, whole))
+            yield from (f"after {happened} kills: {sentence}" for sentence in at_end(folder, happened, whole))
             return
         if life.status != -signal.SIGKILL:
             yield f"{at}: it ended with status {life.status}"

@@ -13,11 +13,8 @@ only the time to import torch. What it reports, a line each:
     changes N      it trained to the end, after so many changes of the disk
     ended N        its exit status; negative: the signal
 
-The random numbers of a resumed run are not those of one that was never killed: like Lightning, the runtime does not
-restore the generators' states. So the draws are made a function of the step: batches are taken in an order that
-depends on the epoch, from the batch where the run stands, and the generator for dropout is seeded at each epoch's first
-batch (at each batch, where checkpoints are written in the middle of an epoch). Then the interrupted run has to end in
-the same bits.
+Nothing is seeded after the start: the order of batches, the noise on the data and the dropout are drawn from the global
+generators, as in any script, and the interrupted run has to end in the same bits.
 """
 
 from __future__ import annotations
@@ -25,9 +22,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +32,7 @@ import torch
 import torch._dynamo  # the first optimizer would import it, in every fork anew
 from dying import Fuse
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 
 import torchlift as L
 from torchlift.callbacks import Callback, ModelCheckpoint
@@ -49,42 +46,37 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 
 
-class Shuffled(Sampler[int]):
-    """The epoch's order, from the batch where the run stands: what a loader that can be resumed does."""
+class Noisy(Dataset):
+    """Examples that look a little different each time, through noise of torch's and of Python's generator."""
 
-    def __init__(self, size: int, step: Callable[[], int]) -> None:
-        self.size, self.step = size, step
+    def __init__(self, size: int, seed: int, noise: float = 0.0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.x, self.noise = torch.randn(size, 12, generator=generator), noise
+        self.y = self.x[:, :3].argmax(1)
 
     def __len__(self) -> int:
-        return self.size
+        return len(self.x)
 
-    def __iter__(self) -> Iterator[int]:
-        epoch, batch = divmod(self.step(), BATCHES)
-        order = torch.randperm(self.size, generator=torch.Generator().manual_seed(epoch))
-        yield from order.tolist()[batch * BATCH_SIZE :]
+    def __getitem__(self, index: int) -> Any:
+        return self.x[index] + self.noise * (torch.randn(12) + random.random()), self.y[index]
 
 
 class Classifier(L.LightningModule):
     """Two layers and all that has a state: buffers, dropout, Adam's moments, a scheduler by epoch and one by step."""
 
-    def __init__(self, seeds_each_step: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.save_hyperparameters()
         torch.manual_seed(0)
+        random.seed(0)
         self.net = nn.Sequential(nn.Linear(12, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.3), nn.Linear(24, 3))
-        self.data = examples(BATCHES * BATCH_SIZE, seed=1)
-        self.held_out = examples(16, seed=2)
+        self.data = Noisy(BATCHES * BATCH_SIZE, seed=1, noise=0.1)
+        self.held_out = Noisy(16, seed=2)
 
     def train_dataloader(self) -> Any:
-        sampler = Shuffled(BATCHES * BATCH_SIZE, lambda: self.trainer.global_step)
-        return DataLoader(self.data, BATCH_SIZE, sampler=sampler)
+        return DataLoader(self.data, BATCH_SIZE, shuffle=True)
 
     def val_dataloader(self) -> Any:
         return DataLoader(self.held_out, BATCH_SIZE)
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        if batch_idx == 0 or self.hparams.seeds_each_step:
-            torch.manual_seed(self.trainer.global_step)
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         loss = self.loss(batch)
@@ -104,12 +96,6 @@ class Classifier(L.LightningModule):
             torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5),
             {"scheduler": torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99), "interval": "step"},
         ]
-
-
-def examples(size: int, seed: int) -> Dataset:
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(size, 12, generator=generator)
-    return TensorDataset(x, x[:, :3].argmax(1))
 
 
 class Reports(Callback):
@@ -150,7 +136,7 @@ def train(folder: str, schedule: str, fatal: int) -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(Classifier(seeds_each_step=schedule != "epochs"), ckpt_path="last")
+    trainer.fit(Classifier(), ckpt_path="last")
     trainer.save_checkpoint(Path(folder, "final.ckpt"))
     report("changes", fuse.changes)
 
