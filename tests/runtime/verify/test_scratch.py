@@ -32,7 +32,11 @@ def test_copies_of_a_folder_that_lie_in_it_are_left_out(tmp_path: Path) -> None:
     folder = filled(tmp_path / "a")
     for run in ("one", "two"):
         copy(folder, folder / f"{scratch.PREFIX}x" / run, NONE)
-    assert sorted(path.name for path in (folder / f"{scratch.PREFIX}x" / "two").iterdir()) == ["data", "out", "train.py"]
+    assert sorted(path.name for path in (folder / f"{scratch.PREFIX}x" / "two").iterdir()) == [
+        "data",
+        "out",
+        "train.py",
+    ]
 
 
 def test_a_linked_folder_of_data_is_copied(tmp_path: Path) -> None:
