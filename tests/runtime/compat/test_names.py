@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 import warnings
+from unittest import mock
 
 import pytest
 
@@ -90,7 +92,7 @@ def test_what_is_missing_can_be_imported_and_derived_from_but_not_used() -> None
 
 
 @pytest.mark.usefixtures("as_lightning")
-def test_flags_say_what_the_machine_has() -> None:
+def test_flags_say_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from lightning.fabric.utilities import imports as fabric
     from lightning.pytorch.utilities import imports
@@ -103,6 +105,8 @@ def test_flags_say_what_the_machine_has() -> None:
     assert fabric._PYTHON_GREATER_EQUAL_4_0 is False
     assert imports._RICH_AVAILABLE is True
     assert imports._SURELY_NOT_INSTALLED_AVAILABLE is False
+    monkeypatch.setitem(sys.modules, "a_stand_in", mock.Mock(__spec__=None))
+    assert imports._A_STAND_IN_AVAILABLE is True
     assert imports._SURELY_NOT_INSTALLED_GREATER_EQUAL_1_0 is False
     with pytest.raises(AttributeError):
         imports._SOMETHING_ELSE  # noqa: B018
