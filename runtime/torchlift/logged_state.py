@@ -42,7 +42,7 @@ def restore_logged(logged: "Logged", results: Results, state: dict[str, Any], mo
     for kept in state["entries"]:
         entry = _restored_entry(kept, modules)
         if entry is not None:
-            results.entries[kept["hook"], kept["name"], kept["source"]] = entry
+            results.put((kept["hook"], kept["name"], kept["source"]), entry)
 
 
 def _dump_entry(key: tuple[str, str, int | None], entry: Entry) -> dict[str, Any]:

@@ -164,6 +164,11 @@ class Results:
             self.batch_size = extract_batch_size(self.batch)
         return self.batch_size
 
+    def put(self, key: tuple[str, str, int | None], entry: Entry) -> None:
+        """Take an entry from elsewhere, for another one that may be there."""
+        self.entries[key] = entry
+        self.by_call.clear()
+
     def reset(self, fx: str | None = None) -> None:
         """Reset all entries, or the tensors logged in one hook."""
         for entry in self.entries.values():
