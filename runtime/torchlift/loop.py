@@ -157,15 +157,7 @@ def train_epoch(run: Run) -> None:
     progress, batches, resuming = state.batch_progress, state.batches, state.resuming
     batch_start, batch_end = run.hooks.on_train_batch_start, run.hooks.on_train_batch_end
     assert batches is not None
-    if resuming:
-        resuming.begin_epoch(run)
-        resuming.start_batches(run)
-    else:
-        state.start_epoch_counters()
-        if state.epoch_progress.completed > 0:
-            # The first epoch's iterator was made with the loaders, before `on_train_start`.
-            start_batches(state)
-        remember_first_batch(state)
+    _begin_batches(run)
     take, length = batches.choose_take()
     take = remembering(run, timed(trainer, "[_TrainingEpochLoop].train_dataloader_next", take))
     step = timed(trainer, "run_training_batch", choose_step(run))
@@ -213,6 +205,20 @@ def train_epoch(run: Run) -> None:
             state._batches_that_stepped += 1
         if is_end_near or state.max_steps != -1 or resuming or trainer.should_stop or trainer.received_sigterm:
             is_over = _turn_ends_epoch(run)
+
+
+def _begin_batches(run: Run) -> None:
+    """The counters within an epoch and the iterators: anew, or where a checkpoint left them."""
+    state = run.fit
+    if state.resuming:
+        state.resuming.begin_epoch(run)
+        state.resuming.start_batches(run)
+        return
+    state.start_epoch_counters()
+    if state.epoch_progress.completed > 0:
+        # The first epoch's iterator was made with the loaders, before `on_train_start`.
+        start_batches(state)
+    remember_first_batch(state)
 
 
 def _turn_ends_epoch(run: Run) -> bool:

@@ -41,11 +41,11 @@ def send_before_checkpoint(run: Run | None) -> None:
 
 def _is_due(run: Run) -> bool:
     trainer, state = run.trainer, run.fit
-    if run.automatic and state.accumulates(trainer.accumulate_grad_batches):
-        return False
     every = trainer.log_every_n_steps
     due = every and ((state._batches_that_stepped + 1) % every == 0 or trainer.should_stop)
-    return bool(due or trainer.fast_dev_run)
+    if not (due or trainer.fast_dev_run):  # first, because it is so at most steps
+        return False
+    return not (run.automatic and state.accumulates(trainer.accumulate_grad_batches))
 
 
 def _send(run: Run, step: int) -> None:
