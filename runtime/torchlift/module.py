@@ -299,10 +299,9 @@ class LightningModule(
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        if self._compiler_ctx is not None:
-            from torchlift.utilities.compile import without_compiled
-
-            state = without_compiled(state)
+        if self._compiler_ctx is not None:  # a copy is not compiled
+            replaced = self._compiler_ctx["replaced"]
+            state = {name: value for name, value in state.items() if name not in replaced} | {"_compiler_ctx": None}
         state["_trainer"] = None
         return state
 

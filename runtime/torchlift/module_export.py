@@ -188,7 +188,7 @@ class ExportMethods:
 
     def _transferred(self, batch: Any) -> Any:
         """A batch on the module's device, through the data hooks; the data module's where it overrides them."""
-        from torchlift.run import data_hooks
+        from torchlift.data_hooks import data_hooks
 
         before, move, after = data_hooks(self, self._trainer.datamodule if self._trainer else None)
         return after(move(before(batch, 0), self.device, 0), 0)

@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
+from torchlift.data_hooks import DATA_HOOKS, hook_holder
 from torchlift.hooks import HookTable, chain, is_implemented, is_overridden
 from torchlift.logged import Logged
 from torchlift.precision import Precision
 from torchlift.profiling import action_of, is_profiled, timed, timed_method
 from torchlift.strategies import Strategy
 from torchlift.utilities.apply import move_data_to_device
-from torchlift.utilities.rank_zero import warn_once
 
 if TYPE_CHECKING:
     from torchlift.datamodule import LightningDataModule
@@ -159,36 +159,6 @@ def accepts_plain_step(optimizer: Optimizer) -> bool:
     )
 
 
-DATA_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-
-
-def _hook_holder(name: str, module: "LightningModule", datamodule: "LightningDataModule | None") -> Any:
-    """Who has the say in a data hook: the data module where it overrides it, or else the module."""
-    from torchlift.module_hooks import DataHooks
-
-    if datamodule is None:
-        return module
-    in_module = is_implemented(name, module, DataHooks)
-    if not is_implemented(name, datamodule, DataHooks):
-        if in_module:
-            warn_once(
-                f"You have overridden `{name}` in `LightningModule` but have passed in a `LightningDataModule`. It will"
-                " use the implementation from `LightningModule` instance."
-            )
-        return module
-    if in_module:
-        warn_once(
-            f"You have overridden `{name}` in both `LightningModule` and `LightningDataModule`. It will use the"
-            " implementation from `LightningDataModule` instance."
-        )
-    return datamodule
-
-
-def data_hooks(module: Any, datamodule: "LightningDataModule | None") -> list[Callable[..., Any]]:
-    """The three hooks that a batch goes through on its way to the device."""
-    return [getattr(_hook_holder(name, module, datamodule), name) for name in DATA_HOOKS]
-
-
 def make_transfer(
     module: "LightningModule", datamodule: "LightningDataModule | None", precision: Precision, strategy: Strategy
 ) -> Transfer:
@@ -196,7 +166,7 @@ def make_transfer(
     from torchlift.module_hooks import DataHooks
 
     device, strategy_moves = strategy.root_device, is_overridden("batch_to_device", strategy, Strategy)
-    holders = [_hook_holder(name, module, datamodule) for name in DATA_HOOKS]
+    holders = [hook_holder(name, module, datamodule) for name in DATA_HOOKS]
     hooked = any(is_overridden(name, one, DataHooks) for name, one in zip(DATA_HOOKS, holders))
     trainer = module.trainer
     if not hooked and not strategy_moves and not is_profiled(trainer):

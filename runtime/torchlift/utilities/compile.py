@@ -41,6 +41,7 @@ def from_compiled(model: Any) -> "LightningModule":
     module._compiler_ctx = {
         "compiler": "dynamo",
         "dynamo_ctx": model.dynamo_ctx,
+        "replaced": {*_METHODS, *_LOGGING},
         **{f"original_{name}": method for name, method in originals.items()},
     }
     for name, method in originals.items():
@@ -81,12 +82,6 @@ def to_uncompiled(model: Any) -> "LightningModule":
             module.__dict__.pop(name, None)
         module._compiler_ctx = None
     return module
-
-
-def without_compiled(state: dict[str, Any]) -> dict[str, Any]:
-    """A module's ``__dict__`` without what :func:`from_compiled` put there: a copy of it is not compiled."""
-    ours = {*_METHODS, *_LOGGING}
-    return {name: value for name, value in state.items() if name not in ours} | {"_compiler_ctx": None}
 
 
 def _keep_logging_out_of_graphs(module: Any) -> None:
