@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from torchlift import fallback
 from torchlift.accelerators import Accelerator, AcceleratorRegistry, CUDAAccelerator, MPSAccelerator
 from torchlift.checkpoint_io import CheckpointIO
 from torchlift.precision import Precision, make_precision, precision_name
@@ -39,6 +40,8 @@ def place(
         ValueError: a name that means nothing, or a precision given twice.
         TypeError: `devices` is of a type that means nothing.
     """
+    if fallback.is_on():
+        accelerator, strategy, devices, num_nodes = fallback.fall_back(accelerator, strategy, devices, num_nodes)
     _check_names(strategy, accelerator)
     name = None if precision is None else precision_name(precision)
     own = sort_plugins(plugins)

@@ -57,3 +57,15 @@ def test_a_script_that_is_not_there_is_named(script: Path) -> None:
     done = torchlift("run", "--as-lightning", "nothing.py", cwd=script)
     assert done.returncode == 2
     assert "nothing.py is no file" in done.stderr
+
+
+def test_a_script_for_gpus_can_be_tried_without_them(script: Path) -> None:
+    (script / "gpus.py").write_text(
+        "import lightning as L\nt = L.Trainer(accelerator='tpu', devices=8, strategy='ddp', logger=False)\n"
+        "print(t.num_devices, type(t.strategy).__name__)\n"
+    )
+    without = torchlift("run", "--as-lightning", "gpus.py", cwd=script)
+    assert without.returncode == 1 and "MisconfigurationException" in without.stderr
+    done = torchlift("run", "--as-lightning", "--fall-back", "gpus.py", cwd=script)
+    assert done.stdout.split() == ["1", "SingleDeviceStrategy"], done.stderr
+    assert done.stderr.count("falling back") == 3
