@@ -221,6 +221,7 @@ def _set_default_limits(trainer: "Trainer") -> None:
 def _setup_profiler(trainer: "Trainer") -> None:
     """Tell the profiler what it looks at, and where its report goes."""
     if is_profiled(trainer):
+        assert trainer.state.fn is not None
         trainer.profiler._lightning_module = weakref.proxy(trainer.lightning_module)
         rank = trainer.local_rank if trainer.world_size > 1 else None
         trainer.profiler.setup(stage=trainer.state.fn, local_rank=rank, log_dir=trainer.log_dir)
