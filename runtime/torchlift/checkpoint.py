@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchlift import position
-from torchlift.checkpoint_errors import LIGHTNING_VERSION, check_contents, check_optimizers, weights_explained
+from torchlift.checkpoint_errors import (
+    LIGHTNING_VERSION,
+    check_contents,
+    check_optimizers,
+    release,
+    weights_explained,
+)
 from torchlift.hooks import call_callbacks, call_module
 from torchlift.hparams import to_stored
 from torchlift.resume import Resuming
@@ -80,7 +86,17 @@ def read(trainer: "Trainer", path: str | Path | None, weights_only: bool | None)
     rank_zero_info(f"Restoring states from the checkpoint path at {path}")
     contents = trainer.strategy.load_checkpoint(path, weights_only=weights_only)
     check_contents(contents, path)
-    return contents
+    return _of_today(contents, path)
+
+
+def _of_today(contents: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """A checkpoint of an old version in the form of the present one."""
+    version = contents.get("pytorch-lightning_version")
+    if version is None or release(version) >= (2, 0, 0):
+        return contents
+    from torchlift.utilities.migration.utils import _pl_migrate_checkpoint
+
+    return _pl_migrate_checkpoint(contents, path)
 
 
 def restore_modules_and_callbacks(trainer: "Trainer", contents: dict[str, Any]) -> None:
@@ -103,7 +119,7 @@ def restore_modules_and_callbacks(trainer: "Trainer", contents: dict[str, Any]) 
         )
     call_callbacks(trainer, "on_load_checkpoint", contents)
     for callback in trainer.callbacks:
-        if state := states.get(callback.state_key):
+        if state := states.get(callback.state_key, states.get(type(callback))):  # before 1.5, by its class
             callback.load_state_dict(copy.deepcopy(state))
 
 
@@ -144,6 +160,8 @@ def restore_training_state(run: "Run", contents: dict[str, Any]) -> None:
     if loops is not None:
         if fn == TrainerFn.FITTING:
             run.fit.load_state_dict(loops["fit_loop"])
+            idle = run.fit.manual_steps if run.automatic else run.fit.steps
+            idle.total = idle.before = 0  # a migrated checkpoint has the steps in both
             run.fit.resuming = _resuming(run, contents)
         elif fn == TrainerFn.PREDICTING:
             trainer.predict_loop.load_state_dict(loops["predict_loop"], "")

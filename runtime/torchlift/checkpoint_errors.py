@@ -25,16 +25,22 @@ def check_contents(contents: Any, source: Any) -> None:
         else:
             found = f"Its keys are: {', '.join(map(str, list(contents)[:8]))}."
         raise ValueError(f"The file {source} is not a checkpoint of a Trainer: it has no key 'state_dict'. {found}")
-    version = str(contents.get("pytorch-lightning_version", ""))
-    if _numbers(version) > _numbers(LIGHTNING_VERSION):
-        rank_zero_warn(
-            f"The loaded checkpoint was produced with Lightning v{version}, which is newer than your current Lightning"
-            f" version: v{LIGHTNING_VERSION}",
-            category=PossibleUserWarning,
-        )
+    warn_if_newer(str(contents.get("pytorch-lightning_version", "")))
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def warn_if_newer(version: str) -> bool:
+    """Whether a checkpoint of this version is newer than what this runtime knows."""
+    if release(version) <= release(LIGHTNING_VERSION):
+        return False
+    rank_zero_warn(
+        f"The loaded checkpoint was produced with Lightning v{version}, which is newer than your current Lightning"
+        f" version: v{LIGHTNING_VERSION}",
+        category=PossibleUserWarning,
+    )
+    return True
+
+
+def release(version: str) -> tuple[int, ...]:
     """The release as numbers, ``"2.2.0.post0"`` as (2, 2, 0)."""
     numbers = []
     for part in version.split("."):
@@ -74,12 +80,14 @@ def arguments_explained(cls: type, source: Any, has_hparams: bool) -> Iterator[N
 
 
 def check_optimizers(source: Any, saved: int, present: int) -> None:
-    """Each optimizer needs its own state.
+    """Each optimizer needs its own state; a checkpoint with none at all is taken, with a warning.
 
     Raises:
         ValueError: there are more or fewer optimizers than states.
     """
-    if saved != present:
+    if present and not saved:
+        rank_zero_warn(f"The checkpoint {source} holds no optimizer states: the optimizers begin anew.")
+    elif saved != present:
         raise ValueError(
             f"The checkpoint {source} holds the states of {saved} optimizers, and `configure_optimizers` gives"
             f" {present}. To begin with new optimizers, load the weights alone: `load_from_checkpoint`, and then"

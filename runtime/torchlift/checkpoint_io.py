@@ -61,7 +61,8 @@ def load(source: str | Path | IO[bytes], map_location: Any = None, weights_only:
             with get_filesystem(source).open(str(source), "rb") as file:
                 return load(file, map_location, weights_only)
     try:
-        return torch.load(source, map_location=map_location, weights_only=weights_only is not False)
+        with _reads_old_classes() if weights_only is False else contextlib.nullcontext():
+            return torch.load(source, map_location=map_location, weights_only=weights_only is not False)
     except pickle.UnpicklingError as error:
         if weights_only is not False and (found := re.search(r"GLOBAL (\S+) was not an allowed", str(error))):
             raise ValueError(
@@ -75,6 +76,12 @@ def load(source: str | Path | IO[bytes], map_location: Any = None, weights_only:
     except (RuntimeError, EOFError, OSError, LookupError, UnicodeDecodeError) as error:
         # torch's reader says "Invalid argument" of a cut file, and takes text for the bytes of a pickle.
         raise ValueError(f"The file {source} is not a whole checkpoint: {error}") from error
+
+
+def _reads_old_classes() -> contextlib.AbstractContextManager[None]:
+    from torchlift.utilities.migration import pl_legacy_patch
+
+    return pl_legacy_patch()
 
 
 def remove(path: str | Path) -> None:

@@ -31,6 +31,10 @@ class RunAttributes:
     lightning_module: Any
     _run: "Run | None"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the run under way, so that a module that knows its Trainer can be pickled."""
+        return {**vars(self), "_run": None}
+
     # -- what is going on ---------------------------------------------------------------------------------------------
 
     def _of_kind(self, name: str) -> list[Any]:

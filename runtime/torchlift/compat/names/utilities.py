@@ -38,11 +38,6 @@ NOT_HERE = {
     },
     "lightning.pytorch.utilities.enums": {PRIVATE: "_FaultTolerantMode"},
     "lightning.pytorch.utilities.exceptions": {PRIVATE: "_augment_message"},
-    "lightning.pytorch.utilities.migration": {LATER: "migrate_checkpoint pl_legacy_patch"},
-    "lightning.pytorch.utilities.migration.utils": {
-        LATER: "migrate_checkpoint pl_legacy_patch",
-        PRIVATE: "_RedirectingUnpickler _get_version _pl_migrate_checkpoint _set_legacy_version _set_version",
-    },
     "lightning.pytorch.utilities.model_helpers": {
         PRIVATE: "_ModuleMode",
     },
@@ -51,7 +46,6 @@ NOT_HERE = {
         PRIVATE: "_get_init_args",
         LATER: "collect_init_args get_init_args parse_class_init_keys save_hyperparameters",
     },
-    "lightning.pytorch.utilities.migration.migration": {PRIVATE: "_migration_index"},
     "lightning.pytorch.utilities.model_registry": {LATER: "download_model_from_registry find_model_local_ckpt_path"},
     "lightning.pytorch.utilities.model_summary.model_summary_deepspeed": {
         DISTRIBUTED: "DeepSpeedLayerSummary DeepSpeedSummary deepspeed_param_size"
