@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import _profiler_enabled
+from torch._C._autograd import _profiler_enabled
 from torch.optim import Optimizer
 
 from torchlift.hooks import is_overridden
@@ -120,7 +120,7 @@ def plain_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
     outputs = outputs_of(output, loss) if run.hooks.reads_outputs else {}
     logged.fx = "optimizer_step"
     if every == 1 or batch_idx % every == 0:
-        run.clear_gradients(optimizer)  # type: ignore[misc]
+        run.clear_gradients(optimizer)  # type: ignore[misc, arg-type]
         fit.zero_grads.total += 1
     if loss is not None:
         logged.fx = "backward"
@@ -352,6 +352,7 @@ def wrapped_step(run: Run, optimizer: Optimizer, closure: Callable[[], Any] | No
         result = optimizer.step(closure=whole, **kwargs)
     if run.in_training_step:
         run.fit.manual_steps.total += 1
+        run.fit.gradients_wait = False
     return result
 
 
