@@ -68,6 +68,7 @@ class TrainerAttributes(RunAttributes):
 
         assert self._run is not None
         backward(self._run, loss, *args, **kwargs)
+        self.fit_loop.gradients_wait = True  # until an optimizer steps
 
     # -- devices and processes ----------------------------------------------------------------------------------------
 

@@ -101,6 +101,7 @@ class FitState:
     resuming: Resuming | None = None  # from a checkpoint, until the first epoch after it is over
     random_states: States = field(default_factory=dict)  # as they were when the epoch's iterators were made
     before_batch: tuple[States, list[Any]] | None = None  # random states and logged values, if they are remembered
+    gradients_wait: bool = False  # in manual optimization there was a backward since the last step of an optimizer
     counted_ahead: int = 0  # batches that are counted and not of these iterators: Lightning's way to resume
     loader_states: list[dict[str, Any]] = field(default_factory=list)  # from a checkpoint, for loaders that keep some
     _skip_backward: bool = False  # the epoch only passes the data through, see ``step.forward_step``

@@ -88,7 +88,10 @@ def _gradients(trainer: "Trainer", moment: str) -> dict[str, Any]:
     fit, every = trainer.fit_loop, trainer.accumulate_grad_batches
     if moment not in INSIDE_EPOCH:
         return {}
-    waits = fit.batch_idx % every != 0 if moment == BATCH else fit.accumulates(every)
+    if not trainer.lightning_module.automatic_optimization:
+        waits = fit.gradients_wait
+    else:
+        waits = fit.batch_idx % every != 0 if moment == BATCH else fit.accumulates(every)
     if not waits:
         return {}
     return {name: one.grad for name, one in trainer.lightning_module.named_parameters() if one.grad is not None}

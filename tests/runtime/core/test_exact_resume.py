@@ -151,10 +151,11 @@ class Case:
     loader: Callable[[], Any]
     scheduler: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    module: type[Net] = Net
 
     def fit(self, table: Table, callbacks: list[Any], seed: int, ckpt_path: Path | None = None) -> dict[str, Any]:
         """Train, and say everything about how it ended."""
-        module = Net(self.scheduler)
+        module = self.module(self.scheduler)
         trainer = L.Trainer(
             **{"max_epochs": EPOCHS, **self.options},
             accelerator="cpu",
@@ -283,6 +284,33 @@ def test_a_loader_that_says_itself_where_it_stands(tmp_path: Path) -> None:
     assert same_when_interrupted(case, STEP, 9, tmp_path)
     states = torch.load(tmp_path / "moment.ckpt")["loops"]["fit_loop"]["state_dict"]["combined_loader"]
     assert len(states) == 1  # under Lightning's key
+
+
+class Manual(Net):
+    """Gathers the gradients of three batches by hand, and steps one optimizer after the other."""
+
+    def __init__(self, scheduler: str | None = None) -> None:
+        super().__init__(scheduler)
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        self.manual_backward(super().training_step(batch, batch_idx) / 3)
+        if batch_idx % 3 == 2:
+            for optimizer in self.optimizers():
+                optimizer.step()
+                optimizer.zero_grad()
+
+    def configure_optimizers(self) -> Any:
+        halves = (self.net[0].parameters(), self.net[4].parameters())
+        return [torch.optim.Adam(half, lr=0.01) for half in halves]
+
+
+@pytest.mark.parametrize("number", [2, 3, 11])
+def test_gradients_that_wait_for_more_batches(number: int, tmp_path: Path) -> None:
+    """In manual optimization they are written only if no optimizer has stepped since."""
+    assert same_when_interrupted(Case(plain(shuffle=True), module=Manual), STEP, number, tmp_path)
+    saved = torch.load(tmp_path / "moment.ckpt")[position.KEY]
+    assert ("gradients" in saved) == (number != 3)
 
 
 class Breaks(L.Callback):
