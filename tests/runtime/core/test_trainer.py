@@ -221,8 +221,11 @@ def test_signals(number: signal.Signals) -> None:
         process.send_signal(number)
         output, _ = process.communicate("\n")
         ends.append((process.returncode, [line for line in output.splitlines() if line.startswith("end")]))
-    assert ends[0] == ends[1]
-    assert ends[0][1], "the run went on"
+    (status, said), (their_status, they_said) = ends
+    assert said, "the run went on"
+    assert [line.split()[2:] for line in said] == [line.split()[2:] for line in they_said]
+    # After SIGTERM Lightning 2.6 ends as if all had gone well, so that nobody sees that the run is not finished.
+    assert status == (128 + number if number == signal.SIGTERM else their_status)
 
 
 def test_signal_handlers_are_put_back(lab: Any) -> None:
