@@ -359,7 +359,8 @@ def test_the_users_own_numbers_after_loading(tmp_path: Path) -> None:
             drawn.append(torch.rand(1).item())
 
     for seed in (1, 1, 2):
-        trainer = L.Trainer(accelerator="cpu", max_epochs=2, logger=False, enable_progress_bar=False)
+        options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        trainer = L.Trainer(accelerator="cpu", max_epochs=2, **options)
         module = Own()
         torch.manual_seed(seed)
         trainer.fit(module, plain(shuffle=True)(), ckpt_path=path)
