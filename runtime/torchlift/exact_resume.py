@@ -47,6 +47,7 @@ class ExactResuming(Resuming):
         self.position = position
         self.moment: str = position["moment"]
         self.restarts = self.moment in (*INSIDE_EPOCH, EPOCH_START)
+        self.was_cut_short = not run.fit.batch_progress.is_last_batch  # as by `max_steps`
         self.val_progress = run.fit.val_loop.batch_progress.state_dict()
 
     def restore(self, run: "Run") -> None:
@@ -87,7 +88,7 @@ class ExactResuming(Resuming):
 
     @property
     def loads_loaders(self) -> bool:
-        return self.is_inside_epoch()
+        return self.is_inside_epoch() or self.was_cut_short
 
     def begin_epoch(self, run: "Run") -> None:
         state = run.fit

@@ -65,7 +65,6 @@ def test_modules_are_found_and_frozen_as_in_lightning(name: str) -> None:
         ({"unfreeze_backbone_at_epoch": 1, "should_align": False, "backbone_initial_ratio_lr": 0.9}, {}),
         ({"unfreeze_backbone_at_epoch": 0, "lambda_func": lambda epoch: 1 + epoch / 10}, {"scheduler": True}),
     ],
-    ids=str,
 )
 def test_weights_rates_and_checkpoints_are_lightnings(
     harness: Any, arguments: dict[str, Any], net: dict[str, Any], tmp_path: Path

@@ -32,7 +32,6 @@ from torchlift.utilities.exceptions import MisconfigurationException
         ),
         ("l1_unstructured", {"resample_parameters": True, "make_pruning_permanent": False}, {}),
     ],
-    ids=str,
 )
 def test_weights_and_checkpoints_are_lightnings(
     harness: Any, method: Any, arguments: dict[str, Any], trainer: dict[str, Any], tmp_path: Path

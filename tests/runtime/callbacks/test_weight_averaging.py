@@ -23,7 +23,6 @@ from torchlift.callbacks import EMAWeightAveraging, WeightAveraging
         ("EMAWeightAveraging", {"decay": 0.7, "update_every_n_steps": 3, "update_starting_at_step": 5}, {}),
         ("EMAWeightAveraging", {"update_every_n_steps": 0, "update_starting_at_epoch": 1}, {"limit_val_batches": 0}),
     ],
-    ids=str,
 )
 def test_weights_and_checkpoints_are_lightnings(
     harness: Any, name: str, arguments: dict[str, Any], trainer: dict[str, Any], tmp_path: Path

@@ -374,3 +374,49 @@ def test_a_run_that_is_over_is_not_trained_on(tmp_path: Path) -> None:
     again = case.fit(Table(), [], seed=99, ckpt_path=tmp_path / "epoch=1-step=9.ckpt")
     assert not difference(whole["checkpoint"]["state_dict"], again["checkpoint"]["state_dict"])
     assert again["checkpoint"]["global_step"] == 9
+
+
+class Counting:
+    """Gives the numbers from 0 to 9, and says itself where it stands."""
+
+    at = 0
+
+    def __iter__(self) -> Any:
+        while self.at < 10:
+            self.at += 1
+            yield torch.tensor([float(self.at - 1)])
+
+    def __len__(self) -> int:
+        return 10
+
+    def state_dict(self) -> dict[str, int]:
+        return {"at": self.at}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.at = state["at"]
+
+
+class Noting(L.LightningModule):
+    """Writes down its batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.seen = nn.Linear(1, 1), list[int]()
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        self.seen.append(int(batch))
+        return self.layer(batch).sum()
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+def test_a_loader_that_says_where_it_stands_goes_on_behind_the_step_that_was_to_be_the_last(tmp_path: Path) -> None:
+    quiet: Any = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = L.Trainer(accelerator="cpu", max_steps=3, **quiet)
+    trainer.fit(Noting(), Counting())
+    trainer.save_checkpoint(tmp_path / "x.ckpt")
+    module = Noting()
+    trainer = L.Trainer(accelerator="cpu", max_steps=5, **quiet)
+    trainer.fit(module, Counting(), ckpt_path=tmp_path / "x.ckpt")
+    assert module.seen == [3, 4]
