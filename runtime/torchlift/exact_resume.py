@@ -53,6 +53,8 @@ class ExactResuming(Resuming):
     def restore(self, run: "Run") -> None:
         fit, val, position = run.fit, run.fit.val_loop, self.position
         run.own_scheduler_step = own_method(run, "lr_scheduler_step")
+        if position.get("cut_short") and fit.max_steps != -1 and fit.global_step >= fit.max_steps:
+            self.moment = EPOCH_END  # no more steps are allowed than there were: the epoch is over
         if "logged" in position:
             restore_logged(run.logged, fit.results, position["logged"], run.module)
             restore_metrics(run.module, position["metrics"])

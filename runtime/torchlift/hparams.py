@@ -158,8 +158,10 @@ def to_stored(hparams: Any) -> tuple[dict[str, Any], str | None]:
 def from_stored(kept: Mapping[str, Any], kind: Any) -> Any:
     """What :func:`to_stored` took apart; `kind` is a class in checkpoints of Lightning's."""
     if kind == "DictConfig":
-        from omegaconf import OmegaConf
-
+        try:
+            from omegaconf import OmegaConf
+        except ModuleNotFoundError:  # the values are all there without it
+            return AttributeDict(kept)
         return OmegaConf.create(dict(kept))
     return kind(kept) if isinstance(kind, type) else AttributeDict(kept)
 

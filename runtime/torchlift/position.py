@@ -54,6 +54,7 @@ def dump(trainer: "Trainer") -> dict[str, Any] | None:
     position: dict[str, Any] = {
         "version": 1,
         "moment": moment,
+        "cut_short": fit.epoch_progress.phase == PROCESSED and moment == AFTER_BATCH,
         "random": to_plain(collect(loaders)),
         "last_reload_epoch": fit.last_reload_epoch,
         "validation": {"batches_logged": dict(val.batches_logged), "last_reload_epoch": val.last_reload_epoch},

@@ -70,7 +70,9 @@ def test_lower_bound_is_the_version_tested(requirement: Requirement) -> None:
 
 # Imported only where they are present or asked for, each behind a sentence or a fallback; none of them is required.
 # fsspec comes with torch; a bound of our own would fight with the libraries that hold it back.
-OPTIONAL = {"fsspec", "numpy", "psutil", "tensorboard", "torchmetrics", "tqdm", "yaml"}
+OPTIONAL = {"fsspec", "numpy", "psutil", "tensorboard", "torchmetrics", "tqdm", "yaml"} | {
+    *("matplotlib", "omegaconf", "tensorboardX", "torch_tensorrt", "torchvision"),
+}
 
 
 def test_packages_import_only_what_is_declared() -> None:

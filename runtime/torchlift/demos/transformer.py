@@ -139,15 +139,14 @@ class WikiText2(Dataset):
     @staticmethod
     def download(destination: Path) -> None:
         """Fetch the text to `destination`, unless it is there."""
-        import requests
+        from urllib.request import urlopen
 
         from torchlift.utilities.atomic import write_text
 
         destination.parent.mkdir(parents=True, exist_ok=True)
         if not destination.exists():
-            answer = requests.get(TEXT_URL, timeout=60)
-            answer.raise_for_status()
-            write_text(os.fspath(destination), answer.text)
+            with urlopen(TEXT_URL, timeout=60) as answer:
+                write_text(os.fspath(destination), answer.read().decode("utf-8"))
 
 
 class Dictionary:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRandomSampler
@@ -239,6 +239,15 @@ def combined(mode: Any) -> Callable[[], CombinedLoader]:
             {"num_sanity_val_steps": 0, "gradient_clip_val": 0.5},
         ]
     ),
+)
+@example(
+    moment=EPOCH,
+    part=0.5,
+    shuffle=True,
+    own_generator=False,
+    accumulate=2,
+    scheduler="epoch",
+    limits={"max_steps": 6, "max_epochs": -1},
 )
 def test_interrupting_a_run_makes_no_difference(
     tmp_path_factory: pytest.TempPathFactory,
