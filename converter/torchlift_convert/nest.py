@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torchlift_convert.diagnostics import Refuse
-from torchlift_convert.facts import Bar, GradSwitch
+from torchlift_convert.effects import Judge
+from torchlift_convert.facts import GradSwitch
 from torchlift_convert.folding import decided, live_nodes
 from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.hidden import refuse_hidden
@@ -20,8 +21,8 @@ from torchlift_convert.loops import Loop, is_range, is_small
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program
 from torchlift_convert.recognisers import fact_of
-from torchlift_convert.recognisers.bar import only_shows
 from torchlift_convert.rounds import round_of, written_values
+from torchlift_convert.showing import is_bar, stands_in_bars
 from torchlift_convert.syntax import blocks_of, is_backward, nodes_of
 from torchlift_convert.types import FateKind
 
@@ -85,8 +86,10 @@ class Finder:
     reaching: set[str] = field(default_factory=set)  # names of the script's functions that reach a backward()
     followed: list[FunctionNode] = field(default_factory=list)
     merged: list[tuple[ast.stmt, FateKind, str]] = field(default_factory=list)
+    in_batch: bool = False  # while the statements of a batch are laid out, which trains
 
     def __post_init__(self) -> None:
+        self.judge = Judge(self.program)
         functions = [n for n in ast.walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)]
         changed = True
         while changed:
@@ -204,7 +207,9 @@ class Finder:
         for loop in (outer, entry.stmt):
             if loop.orelse:
                 raise Refuse("TL105", "The loop has an else branch.", loop, "Put its statements after the loop.")
+        self.in_batch = True
         body = self.flatten(entry.frame, entry.stmt.body)
+        self.in_batch = False
         _refuse_inner_loops(body, over_data_only=True)
         return Nest(
             home=home,
@@ -264,7 +269,7 @@ class Finder:
     def _taken_apart(self, stmt: ast.stmt, frame: Frame) -> list[Entry] | None:
         """What a statement holds, where the statement itself means nothing in a hook; None where it does."""
         match stmt:
-            case ast.With() if self._shows_bars(stmt, frame):
+            case ast.With() if stands_in_bars(stmt, frame, self.judge):
                 self.merged.append((stmt, FateKind.TRAINER, "Trainer: progress bar"))
                 return self.flatten(frame, stmt.body)
             case ast.With() if self._enables_gradients(stmt, frame):
@@ -285,23 +290,13 @@ class Finder:
             fact = fact_of(call, frame, self.program) if isinstance(call, ast.Call) else None
             if not isinstance(fact, GradSwitch) or decided(fact.enabled, frame) is not True:
                 return False
-        return self.reaches(stmt, frame)
+        return self.in_batch or self.reaches(stmt, frame)
 
     def _rounds(self, stmt: ast.For, frame: Frame) -> list[ast.expr]:
         """The values of ``for phase in ["train", "val"]:``, when batches are trained on in one of its rounds."""
         loops = [n for s in stmt.body for n in nodes_of(s) if isinstance(n, ast.For)]
         trains = any(self._iterates(n) and self.reaches(n, frame) for n in loops)
         return written_values(stmt, frame) if trains else []
-
-    def _shows_bars(self, stmt: ast.With, frame: Frame) -> bool:
-        """``with tqdm(loader) as bar:`` where nothing but the screen and loops depend on the bar."""
-        for item in stmt.items:
-            call, name = item.context_expr, item.optional_vars
-            if not isinstance(call, ast.Call) or not isinstance(fact_of(call, frame, self.program), Bar):
-                return False
-            if name is not None and not (isinstance(name, ast.Name) and only_shows(name.id, frame.scope)):
-                return False
-        return True
 
     def _touching_call(self, stmt: ast.stmt, frame: Frame) -> ast.Call | None:
         """A bare call of a function that zeroes gradients or steps, as ``reset_grad()``, without a loop over data."""
@@ -328,6 +323,13 @@ class Finder:
                 and self.reaches(node, frame)
                 and self._iterates(node)
             ):
+                if isinstance(stmt, ast.With) and any(is_bar(i.context_expr, frame, self.program) for i in stmt.items):
+                    raise Refuse(
+                        "TL103",
+                        "The bar around the batch loop does more than show: it is read, or its text changes something.",
+                        stmt,
+                        "Count with enumerate() instead of reading the bar, and compute its text in front of that.",
+                    )
                 raise Refuse(
                     "TL103",
                     f"The batch loop stands inside a '{type(stmt).__name__.lower()}' in line {stmt.lineno}.",

@@ -13,6 +13,7 @@ from torchlift_convert.recognisers import fact_of
 from torchlift_convert.recognisers.bar import SHOWING
 from torchlift_convert.regions import BAR, DECLARATION, Gone
 from torchlift_convert.roles import Roles, variable
+from torchlift_convert.showing import arguments, only_computes
 from torchlift_convert.syntax import blocks_of, walk_statements
 from torchlift_convert.types import FateKind
 
@@ -63,14 +64,19 @@ class Noise:
         """Making a bar, or a bare call of one of its methods, or setting a part, that only concerns the screen."""
         match item.stmt:
             case ast.Assign(targets=[ast.Attribute(value=ast.Name() as owner)], value=shown):
-                effects = self.judge.of(shown, item.frame)
-                return variable(owner, item.frame) in self.roles.bars and not (effects.draws or effects.writes)
-            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr=attr))):
-                return attr in SHOWING and variable(owner, item.frame) in self.roles.bars
+                return variable(owner, item.frame) in self.roles.bars and self._quiet([shown], item.frame)
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr=attr)) as call):
+                known = attr in SHOWING and variable(owner, item.frame) in self.roles.bars
+                return known and self._quiet(arguments(call), item.frame)
             case ast.Assign(targets=[ast.Name() as name], value=ast.Call() as value):
                 made = fact_of(value, item.frame, self.program)
-                return isinstance(made, F.Bar) and variable(name, item.frame) in self.roles.bars
+                if not isinstance(made, F.Bar) or variable(name, item.frame) not in self.roles.bars:
+                    return False
+                return self._quiet([a for a in arguments(value) if a is not made.iterable], item.frame)
         return False
+
+    def _quiet(self, parts: list[ast.expr], frame: Frame) -> bool:
+        return only_computes(parts, frame, self.judge)
 
 
 def _is_constant(stmt: ast.stmt) -> bool:

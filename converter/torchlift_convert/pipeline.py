@@ -100,7 +100,7 @@ def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan) -> N
             "TL702",
             f"Which bar '{ast.unparse(header.iterable)}' is, or what it stands at, decides more than what is shown.",
             header.stmt,
-            "Loop over the DataLoader under one bar, and count with enumerate() instead of reading the bar.",
+            "Loop over the DataLoader under one bar, count with enumerate(), and compute its text in front of that.",
         )
     raise Refuse(
         "TL702",

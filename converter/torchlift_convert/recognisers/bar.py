@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 from torchlift_convert.facts import Bar, Fact
 
@@ -29,16 +30,24 @@ SHOWING = frozenset(
 """Methods of a bar whose bare call concerns the screen alone."""
 
 
-def only_shows(name: str, scope: ast.AST) -> bool:
-    """Is a bar of this name only looped over, set and told what to show, wherever the scope mentions it?"""
+def only_shows(name: str, scope: ast.AST, quiet: Callable[[ast.expr], bool]) -> bool:
+    """Is a bar of this name only looped over, set and told what to show, wherever the scope mentions it?
+
+    ``quiet``: whether what it is told (a call of one of its methods, or a value) is for the screen alone.
+    """
     shown: set[int] = set()
     for node in ast.walk(scope):
         match node:
-            case ast.Expr(value=ast.Call(func=ast.Attribute(value=bar, attr=attr))) if attr in SHOWING:
-                shown.add(id(bar))
-            case ast.Assign(targets=[ast.Attribute(value=bar)]):
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=bar, attr=attr)) as told) if attr in SHOWING:
+                if not _names(bar, name) or quiet(told):
+                    shown.add(id(bar))
+            case ast.Assign(targets=[ast.Attribute(value=bar)], value=told) if not _names(bar, name) or quiet(told):
                 shown.add(id(bar))
             case ast.For(iter=ast.Call(func=ast.Name(id="enumerate"), args=[bar, *_])) | ast.For(iter=bar):
                 shown.add(id(bar))
     mentions = [n for n in ast.walk(scope) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
     return all(id(n) in shown for n in mentions)
+
+
+def _names(expr: ast.expr, name: str) -> bool:
+    return isinstance(expr, ast.Name) and expr.id == name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.converter.adversary.harness import same
 
 from torchlift_convert.api import convert
@@ -154,3 +155,74 @@ def test_a_bar_around_the_loop_that_is_read_stays_around_it() -> None:
     )
     assert result.status is Status.REFUSED
     assert [d.code for d in result.diagnostics] == ["TL103"]
+
+
+MORE_THAN_SHOWN = {
+    "draws": "t.set_postfix(r=torch.rand(1).item())",
+    "goes through the model": "t.set_postfix(out=net(x).sum().item())",
+    "clips": "t.set_postfix(norm=nn.utils.clip_grad_norm_(net.parameters(), 0.1).item())",
+    "takes from a list": "t.set_postfix(r=seen.pop())",
+    "grows a list": "t.set_postfix(r=len(seen) + (seen.append(1) or 0))",
+    "takes the next": "t.set_postfix(r=next(numbers))",
+    "binds": "t.set_postfix(loss=(last := loss.item()))",
+    "in place": "t.set_postfix(loss=loss.detach().mul_(2).item())",
+    "sets a part": "t.desc = str(torch.rand(1))",
+}
+HEAD = "seen, numbers, last = [1.0] * 99, iter(range(99)), 0\n"
+SEEN = "print(len(seen), last, torch.rand(2))\n"
+
+
+@pytest.mark.parametrize("shown", MORE_THAN_SHOWN.values(), ids=MORE_THAN_SHOWN)
+def test_what_does_more_than_show_is_not_dropped(shown: str) -> None:
+    around = HEAD + WITH.replace("t.set_postfix(loss=loss.item())", shown) + SEEN
+    result = convert(around, Options())
+    assert result.status is Status.REFUSED
+    assert [d.code for d in result.diagnostics] == ["TL103"] and "does more than show" in result.diagnostics[0].message
+    beside = HEAD + ONE_NAME.replace("bar.set_postfix(loss=loss.item())", shown.replace("t.", "bar.", 1)) + SEEN
+    result = convert(beside, Options())
+    assert result.status is Status.REFUSED
+    assert [d.code for d in result.diagnostics] == ["TL702"]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        't.set_postfix({"loss": f"{loss.item():.3f}", "lr": optimizer.param_groups[0]["lr"]})',
+        't.set_description("{:.2f}".format(round(float(loss), 2)))',
+        "t.set_postfix_str(str(len(seen)))",
+        "t.desc = str(loss.item())",
+    ],
+)
+def test_what_only_shows_is_dropped(shown: str, tmp_path: Path) -> None:
+    around = HEAD + WITH.replace("t.set_postfix(loss=loss.item())", shown) + SEEN
+    assert "tqdm(" not in (same(around, tmp_path).code or "")
+
+
+def test_a_manual_bar_whose_text_draws_stays_a_bar(tmp_path: Path) -> None:
+    manual = ONE_NAME.replace("tqdm(enumerate(loader), total=len(loader))", "tqdm(total=4)")
+    manual = manual.replace("for i, (x, y) in bar:\n        loss", "for i, (x, y) in enumerate(loader):\n        loss")
+    manual = manual.replace("    bar = tqdm(enumerate(val", "    val_bar = tqdm(enumerate(val")
+    manual = manual.replace("in bar:\n        with", "in val_bar:\n        with")
+    draws = manual.replace("bar.set_postfix(loss=loss.item())", "bar.set_postfix(r=torch.rand(1).item())")
+    assert "tqdm(total=4)" in (same(draws, tmp_path).code or "")
+
+
+def test_a_bar_around_the_evaluation_in_another_with(tmp_path: Path) -> None:
+    nested = WITH.replace(
+        """\
+    with tqdm(total=len(val_loader)) as t:
+        for x, y in val_loader:
+            with torch.no_grad():
+                total += ((net(x) - y) ** 2).mean().item()
+            t.update()
+""",
+        """\
+    with torch.no_grad():
+        with tqdm(val_loader) as t:
+            for x, y in t:
+                total += ((net(x) - y) ** 2).mean().item()
+""",
+    )
+    assert nested != WITH
+    code = same(nested, tmp_path).code or ""
+    assert "def validation_step" in code and "tqdm(" not in code
