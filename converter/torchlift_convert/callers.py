@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torchlift_convert.names import own_nodes
-from torchlift_convert.program import Frame, FunctionNode, Program
+from torchlift_convert.program import Frame, FunctionNode, Program, walk_statements_of_scope
+from torchlift_convert.syntax import blocks_of, nodes_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,6 +16,8 @@ class CallSite:
     """One call of a function: the expression behind each parameter, with the frame that it is read in."""
 
     arguments: dict[str, tuple[ast.expr, Frame]]
+    stmt: ast.stmt
+    frame: Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,20 +34,49 @@ def callers_of(scope: FunctionNode, program: Program) -> Callers:
     names = [a.arg for a in [*scope.args.posonlyargs, *scope.args.args]]
     taken = {*names, *(a.arg for a in scope.args.kwonlyargs)}
     sites: list[CallSite] = []
-    complete = not scope.decorator_list
+    plain = not scope.decorator_list
+    mentions = [n for n in ast.walk(program.script.tree) if isinstance(n, ast.Name) and n.id == scope.name]
     for frame in _frames(program.module):
-        nodes = list(own_nodes(frame.scope))
-        called = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
-        for node in nodes:
-            if isinstance(node, ast.Name) and node.id == scope.name and id(node) not in called:
-                complete = complete and not isinstance(node.ctx, ast.Load)
+        for node in own_nodes(frame.scope):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == scope.name):
                 continue
-            complete &= not any(isinstance(a, ast.Starred) for a in node.args) and all(k.arg for k in node.keywords)
+            plain &= not any(isinstance(a, ast.Starred) for a in node.args) and all(k.arg for k in node.keywords)
             given = {n: (a, frame) for n, a in zip(names, node.args, strict=False)}
             given |= {k.arg: (k.value, frame) for k in node.keywords if k.arg in taken and k.arg}
-            sites.append(CallSite(defaults | given))
-    return Callers(tuple(sites), complete and bool(sites))
+            sites.append(CallSite(defaults | given, _statement_of(node, frame), frame))
+    called = [n for n in mentions if isinstance(n.ctx, ast.Load)]  # in a lambda, a decorator, handed around: no site
+    return Callers(tuple(sites), plain and bool(sites) and len(called) == len(sites))
+
+
+def _statement_of(call: ast.Call, frame: Frame) -> ast.stmt:
+    """The innermost statement that a call stands in."""
+    holding = [s for s in walk_statements_of_scope(frame.scope.body) if any(n is call for n in nodes_of(s))]
+    return holding[-1]
+
+
+def earlier(scope: ast.Module | FunctionNode, program: Program) -> list[tuple[ast.stmt, Frame]] | None:
+    """Statements of the callers that may run before a function is entered; None when that is anything at all.
+
+    With two calls, or one in a loop, everything that the function does comes before it as well.
+    """
+    if isinstance(scope, ast.Module):
+        return []
+    callers = callers_of(scope, program)
+    if not callers.complete or len(callers.sites) != 1:
+        return None
+    site = callers.sites[0]
+    found: list[tuple[ast.stmt, Frame]] = []
+    inner: ast.stmt | None = site.stmt
+    while inner is not None and inner is not site.frame.scope:
+        if isinstance(inner, (ast.For, ast.While)):
+            return None
+        parent = program.script.parent[inner]
+        blocks = [program.script.tree.body] if parent is None else list(blocks_of(parent))
+        block = next(b for b in blocks if inner in b)
+        found += [(s, site.frame) for s in block[: block.index(inner)]]
+        inner = parent
+    before = earlier(site.frame.scope, program)
+    return None if before is None else found + before
 
 
 def defaults_of(scope: FunctionNode, program: Program) -> dict[str, tuple[ast.expr, Frame]]:

@@ -297,6 +297,8 @@ class ModuleWriter:
         if plan.regions.loss is None:
             return
         for stmt in self._optimizing_statements():
+            for around in self.remarks.around(stmt):
+                block.open(around)
             block.drop(stmt)
         expr, frame = plan.regions.loss
         block.line(f"return {source_of(expr, frame, env, edits)}")

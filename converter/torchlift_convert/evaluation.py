@@ -11,18 +11,20 @@ import ast
 from dataclasses import dataclass
 
 from torchlift_convert import facts as F
+from torchlift_convert.callers import earlier
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.folding import decided
 from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.gradients import looks_at_gradients, takes_gradients
 from torchlift_convert.loaders import oddity_of
-from torchlift_convert.names import own_nodes
+from torchlift_convert.names import own_nodes, parameters
 from torchlift_convert.nest import Nest
 from torchlift_convert.noise import Noise
 from torchlift_convert.program import Frame, Hole, Item, Program, Var
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.regions import (
+    BAR,
     DECLARATION,
     EVAL_MODE,
     KNOWN,
@@ -38,6 +40,7 @@ from torchlift_convert.regions import (
     reads_any,
 )
 from torchlift_convert.roles import Roles, variable
+from torchlift_convert.showing import stands_in_bars
 from torchlift_convert.syntax import nodes_of
 from torchlift_convert.types import FateKind
 
@@ -59,11 +62,14 @@ class Evaluation:
     roles: Roles
     judge: Judge
     gone: dict[ast.stmt, Gone]
+    keeps_train: bool = False  # the script's own train() is what ends an evaluation before the loops
 
     def validation(self, before: list[Item], after: list[Item], automatic: bool) -> Validation | None:
         """The evaluation of the epoch as validation regions, or None when that is not proved to be the same."""
-        if self._eval_reachable(self.nest.pre):
-            return None
+        if self._evaluated_before():
+            self.keeps_train = True
+            if not self._trained(before) >= set(self.roles.models):
+                return None
         flat: list[Item] = []
         gone: dict[ast.stmt, Gone] = {}
         try:
@@ -96,6 +102,8 @@ class Evaluation:
 
     def without_train_calls(self, items: list[Item] | tuple[Item, ...], validated: bool) -> list[Item]:
         """Drop ``model.train()`` where the model is in training mode anyway."""
+        if self.keeps_train:
+            return list(items)
         script_evaluates = any(
             isinstance(f, F.Mode) and not f.training
             for f in facts_of(self.program.script.tree, self.program.module, self.program)
@@ -143,10 +151,13 @@ class Evaluation:
         return out
 
     def _taken_apart(self, item: Item, gone: dict[ast.stmt, Gone]) -> list[ast.stmt] | None:
-        """What a ``with torch.no_grad()`` holds, and the branch of an ``if`` whose condition is known."""
+        """What ``with torch.no_grad()`` or a bar holds, and the branch of an ``if`` whose condition is known."""
         match item.stmt:
             case ast.With() as stmt if all(self._is_grad_mode(i.context_expr, item.frame) for i in stmt.items):
                 gone[stmt] = NO_GRAD
+                return stmt.body
+            case ast.With() as stmt if stands_in_bars(stmt, item.frame, self.judge):
+                gone[stmt] = BAR
                 return stmt.body
             case ast.If() as stmt if (taken := decided(stmt.test, item.frame)) is not None:
                 gone[stmt] = KNOWN
@@ -199,10 +210,12 @@ class Evaluation:
     def _same(self, before: list[Item], start: list[Item], step: list[Item], end: list[Item]) -> bool:
         models = set(self.roles.models)
         put_to_eval = self._switched(start, training=False)
-        put_to_train = self._switched([*before, *end], training=True) | self._switched(self.nest.body, training=True)
+        put_to_train = self._trained([*before, *end])
         if put_to_eval != models or not models <= put_to_train:
             return False
         if any(self._strange_mode(i) for i in [*before, *self.nest.body, *start, *step, *end]):
+            return False
+        if any(self._switches_gradients(i) for i in [*before, *self.nest.body, *start, *step, *end]):
             return False
         if self._switched(step, training=True) or self._switched(step, training=False):
             return False
@@ -216,6 +229,10 @@ class Evaluation:
         if takes_gradients([*start, *step, *end], self.judge):
             return False
         return not self._used_after_train(end, models)
+
+    def _trained(self, items: list[Item]) -> set[Var]:
+        """Models that these statements, or those of a batch, put into training mode."""
+        return self._switched(items, training=True) | self._switched(self.nest.body, training=True)
 
     def _steps_torchs(self, item: Item) -> bool:
         """The step of one of torch's schedulers, which draws nothing."""
@@ -245,6 +262,11 @@ class Evaluation:
                     return True
         return False
 
+    def _switches_gradients(self, item: Item) -> bool:
+        """``torch.set_grad_enabled(...)`` that is no context: it stays so after the hook, which a Trainer undoes."""
+        bare = [n.value for n in nodes_of(item.stmt) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call)]
+        return any(self.program.canonical(c.func, item.frame) == "torch.set_grad_enabled" for c in bare)
+
     def _used_after_train(self, end: list[Item], models: set[Var]) -> bool:
         """Is a model looked at after it was put back into training mode? A validation hook still has it in eval."""
         trained = False
@@ -256,20 +278,32 @@ class Evaluation:
                 return True
         return False
 
-    def _eval_reachable(self, statements: list[ast.stmt]) -> bool:
+    def _evaluated_before(self) -> bool:
         """May a model be in evaluation mode when the first epoch starts?"""
-        seen: set[str] = set()
-        stack: list[ast.AST] = [n for s in statements for n in nodes_of(s)]
+        home = self.nest.home
+        if self._eval_reachable([(s, home) for s in self.nest.pre]):
+            return True
+        own = frozenset() if isinstance(home.scope, ast.Module) else home.locals - {*parameters(home.scope.args)}
+        if all(v.frame is home and v.name in own for v in self.roles.models):
+            return False
+        callers = earlier(home.scope, self.program)
+        return callers is None or self._eval_reachable(callers)
+
+    def _eval_reachable(self, statements: list[tuple[ast.stmt, Frame]]) -> bool:
+        """Does one of these statements, or a function that they lead to, put something into evaluation mode?"""
+        seen: set[ast.AST] = set()
+        stack: list[tuple[ast.AST, Frame]] = [(n, f) for s, f in statements for n in nodes_of(s)]
         while stack:
-            node = stack.pop()
+            node, frame = stack.pop()
             if isinstance(node, ast.Call):
-                fact = fact_of(node, self.nest.home, self.program)
+                fact = fact_of(node, frame, self.program)
                 if isinstance(fact, F.Mode) and not fact.training:
                     return True
-                if isinstance(node.func, ast.Name) and node.func.id not in seen:
-                    seen.add(node.func.id)
-                    target = self.nest.home.function(node.func.id)
-                    stack += list(own_nodes(target[0])) if target else []
+                target = frame.function(node.func.id) if isinstance(node.func, ast.Name) else None
+                if target is not None and target[0] not in seen:
+                    seen.add(target[0])
+                    inner = Frame(*target)
+                    stack += [(n, inner) for n in own_nodes(target[0])]
         return False
 
     def _drop_modes(self, items: list[Item]) -> tuple[Item, ...]:

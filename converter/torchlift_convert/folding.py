@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from torchlift_convert.program import Frame
+from torchlift_convert.program import Frame, dotted
 
 _UNKNOWN = object()
 
@@ -40,13 +40,13 @@ def live_nodes(stmt: ast.AST, frame: Frame) -> Iterator[ast.AST]:
             stack.extend(ast.iter_child_nodes(node))
 
 
-def _value(expr: ast.expr, frame: Frame) -> Any:
+def _value(expr: ast.expr, frame: Frame | None) -> Any:
     """The value of an expression made of written values; `_UNKNOWN` for any other."""
     match expr:
         case ast.Constant(value=value):
             return value
         case ast.Name(id=name):
-            bound = frame.alias(name)
+            bound = frame.alias(name) if frame is not None else None
             return _value(bound.expr, bound.frame) if bound is not None else _UNKNOWN
         case ast.List(elts=elts) | ast.Tuple(elts=elts) | ast.Set(elts=elts):
             values = [_value(e, frame) for e in elts]
@@ -61,13 +61,39 @@ def _value(expr: ast.expr, frame: Frame) -> Any:
     return _UNKNOWN
 
 
-def _joined(all_of: bool, parts: list[ast.expr], frame: Frame) -> Any:
-    """``and`` and ``or``, which look no further than the first part that decides; one not known decides nothing."""
+def _joined(all_of: bool, parts: list[ast.expr], frame: Frame | None) -> Any:
+    """``and`` and ``or``, which look no further than the first part that decides.
+
+    A part that is not known may stand before that when looking at it does nothing.
+    """
+    unsure = False
     for part in parts:
         value = _value(part, frame)
-        if value is _UNKNOWN or bool(value) is not all_of:
-            return value
-    return all_of
+        if value is _UNKNOWN:
+            if not _harmless(part):
+                return value
+            unsure = True
+        elif bool(value) is not all_of:
+            return not all_of if unsure else value
+    return _UNKNOWN if unsure else value
+
+
+def _harmless(expr: ast.expr) -> bool:
+    """A name, an attribute or a written value, and comparisons of such."""
+    match expr:
+        case ast.Constant():
+            return True
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return _harmless(operand)
+        case ast.Compare(left=left, comparators=comparators):
+            return all(map(_harmless, [left, *comparators]))
+    return dotted(expr) is not None
+
+
+def truth(text: str) -> bool | None:
+    """Whether a condition made of written values alone holds; None for any other."""
+    value = _value(ast.parse(text, mode="eval").body, None)
+    return None if value is _UNKNOWN else bool(value)
 
 
 def _compared(left: Any, op: ast.cmpop, right: Any) -> Any:

@@ -8,7 +8,7 @@ from torchlift_convert.blocks import Block
 from torchlift_convert.plan import Plan
 from torchlift_convert.program import Item
 from torchlift_convert.regions import BACKWARD, OPT_STEP, ZERO_GRAD, Region
-from torchlift_convert.syntax import blocks_of
+from torchlift_convert.syntax import blocks_of, walk_statements
 
 
 class Remarks:
@@ -34,6 +34,7 @@ class Remarks:
             siblings = self._siblings(node)
             for earlier in reversed(siblings[: siblings.index(node)]):
                 if earlier in self.left or not self._is_gone(earlier):
+                    trail += [(False, s) for s in self._end_of(earlier)]
                     node = None
                     break
                 trail.append((False, earlier))
@@ -44,13 +45,35 @@ class Remarks:
                 trail.append((True, node))
                 node = None if isinstance(node, ast.FunctionDef) else node
         for opens, stmt in reversed(trail):
-            self.left.add(stmt)
+            self.left |= {stmt} if opens else set(walk_statements([stmt]))
             block.open(stmt) if opens else self._drop(block, stmt)
 
     def _drop(self, block: Block, stmt: ast.stmt) -> None:
         """The comments of the three calls that optimize go above the return of the loss."""
         if self.plan.regions.gone.get(stmt) not in (ZERO_GRAD, BACKWARD, OPT_STEP):
             block.drop(stmt)
+
+    def _end_of(self, stmt: ast.stmt) -> list[ast.stmt]:
+        """What went away at the end of a statement that itself went away around others, last first."""
+        found: list[ast.stmt] = []
+        if stmt not in self.left or stmt in self.carried:
+            return found
+        for block in reversed(list(blocks_of(stmt))):
+            for last in reversed(block):
+                if last in self.left or not self._is_gone(last):
+                    break
+                found.append(last)
+        return found
+
+    def around(self, stmt: ast.stmt) -> list[ast.stmt]:
+        """Statements around one that the Trainer does now, which went away too: outermost first."""
+        found: list[ast.stmt] = []
+        parent = self.parent[stmt]
+        while parent is not None and parent not in self.left and self._is_gone(parent):
+            self.left.add(parent)
+            found.insert(0, parent)
+            parent = self.parent[parent]
+        return found
 
     def _siblings(self, stmt: ast.stmt) -> list[ast.stmt]:
         parent = self.parent[stmt]

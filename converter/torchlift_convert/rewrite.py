@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import libcst as cst
 
 from torchlift_convert.environment import Environment, Place
-from torchlift_convert.known import without_known
+from torchlift_convert.folding import decided
+from torchlift_convert.known import branch, without_known
 from torchlift_convert.program import Frame, Hole, Item
 from torchlift_convert.syntax import Script
 
@@ -69,6 +70,7 @@ class Rewriter(cst.CSTTransformer):
         self.hidden: list[
             frozenset[str]
         ] = []  # names bound by comprehensions, lambdas and nested functions around here
+        self.elifs: set[int] = set()  # ids of the ``elif`` of other statements
         self.loops = 0
         self.quotes: list[str] = []  # of the f-strings around here
         self.holes = {_callee(h.call): h for h in item.holes if h.placeholder == "__returned__"}
@@ -91,6 +93,8 @@ class Rewriter(cst.CSTTransformer):
                 self.loops += 1
             case cst.FormattedString(end=quote):
                 self.quotes.append(quote)
+            case cst.If(orelse=cst.If() as other):
+                self.elifs.add(id(other))
         if isinstance(node, _SCOPES):
             self.hidden.append(_bound_in(node))
         return True
@@ -121,7 +125,15 @@ class Rewriter(cst.CSTTransformer):
                 return self._option(original) or updated
             case cst.Call() if isinstance(original, cst.Call):
                 return self._call(original, updated)
-            case cst.FormattedStringExpression() | cst.BooleanOperation() | cst.IfExp():
+            case cst.If() if (taken := self._decided(original)) is not None:
+                return branch(updated, taken, nested=id(original) in self.elifs)
+            case (
+                cst.FormattedStringExpression()
+                | cst.BooleanOperation()
+                | cst.IfExp()
+                | cst.Comparison()
+                | cst.UnaryOperation()
+            ):
                 return without_known(original, updated)
             case cst.SimpleStatementLine(body=[*_, last]) if self._exit(last):
                 return _lines(self._exit(last), updated)
@@ -136,7 +148,18 @@ class Rewriter(cst.CSTTransformer):
                 return cst.RemoveFromParent()
             case cst.If(body=cst.IndentedBlock(body=[]) as block) | cst.For(body=cst.IndentedBlock(body=[]) as block):
                 return updated.with_changes(body=block.with_changes(body=[cst.parse_statement("pass")]))
+            case cst.If():
+                return without_known(original, updated)
         return updated
+
+    def _decided(self, original: cst.CSTNode) -> bool | None:
+        """Whether the condition of an ``if`` is known here."""
+        stmt = self.stmts.get(id(original))
+        if not isinstance(stmt, ast.If) or any(
+            isinstance(n, ast.Name) and n.id in names for names in self.hidden for n in ast.walk(stmt.test)
+        ):
+            return None
+        return decided(stmt.test, self.frame)
 
     def _exit(self, stmt: cst.BaseSmallStatement) -> tuple[str, ...]:
         """What stands for a ``break`` or ``continue`` of the loop that became a hook."""

@@ -29,6 +29,8 @@ def frame_with(**values: object) -> Frame:
         ("flag or phase == 'train'", True),
         ("phase == 'val' and x > 3", False),
         ("phase == 'train' or x > 3", True),
+        ("x > 3 and phase == 'val'", False),
+        ("not x.ready or phase == 'train'", True),
         ("nothing is None", True),
         ("nothing is not None", False),
     ],
@@ -42,7 +44,7 @@ def test_knows(test: str, expected: bool) -> None:
     ("test", "reason"),
     [
         ("phase == 'train' and x > 3", "the rest of the condition is not known"),
-        ("x > 3 and phase == 'val'", "what comes first may do something"),
+        ("check(x) and phase == 'val'", "what comes first may do something"),
         ("x == 3", "no written value stands behind the name"),
         ("'train' == 'train'", "no name at all: as the user wrote it"),
         ("phase == x", "one side only"),

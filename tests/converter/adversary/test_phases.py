@@ -108,6 +108,37 @@ LEFT_ALONE = {
 }
 
 
+THREE = (
+    WHOLE.replace('(("train", 32), ("val", 16))', '(("train", 32), ("val", 16), ("test", 16))')
+    .replace('p in ["train", "val"]', 'p in ["train", "val", "test"]')
+    .replace('phase in ["train", "val"]', 'phase in ["train", "val", "test"]')
+)
+BARE = WHOLE.replace(
+    """\
+            with torch.set_grad_enabled(phase == "train"):
+                outputs = model(inputs)
+                preds = outputs.argmax(1)
+                loss = criterion(outputs, labels)
+                if phase == "train":
+                    loss.backward()
+                    optimizer.step()
+""",
+    """\
+            torch.set_grad_enabled(phase == "train")
+            outputs = model(inputs)
+            preds = outputs.argmax(1)
+            loss = criterion(outputs, labels)
+            if phase == "train":
+                loss.backward()
+                optimizer.step()
+""",
+)
+REMARKED = FUNCTION.replace(
+    'if phase == "train":\n                        loss',
+    '# only in training\n                    if phase == "train":  # not else\n                        loss',
+)
+
+
 def in_hooks(source: str, folder: Path) -> str:
     result = same(source, folder)
     assert result.code is not None
@@ -141,3 +172,42 @@ def test_leaves_alone(source: str) -> None:
     result = convert(source, Options())
     assert result.status is Status.REFUSED
     assert {d.code for d in result.diagnostics} <= {"TL102", "TL702"}
+
+
+def test_a_third_phase_stays_whole_and_knows_which_it_is(tmp_path: Path) -> None:
+    code = in_hooks(THREE, tmp_path)
+    assert "loaders['test']" in code.replace('"', "'")
+    for odd in ('"val" == "train"', '"test" == "train"', "if True", "if False", "elif True"):
+        assert odd not in code, odd
+
+
+def test_gradients_that_stay_switched_off_behind_the_loops(tmp_path: Path) -> None:
+    assert BARE != WHOLE
+    in_hooks(BARE + "print(torch.is_grad_enabled(), model(torch.ones(1, 4)).requires_grad)\n", tmp_path)
+
+
+def test_no_comment_is_lost(tmp_path: Path) -> None:
+    assert REMARKED != FUNCTION
+    code = in_hooks(REMARKED, tmp_path)
+    assert "# only in training" in code and "# not else" in code and "# statistics" in code
+
+
+@pytest.mark.parametrize(
+    ("condition", "train", "val"),
+    [
+        ('phase == "train" and epoch > 0', "if self.current_epoch > 0:", None),
+        ('epoch > 0 and phase == "train"', "if self.current_epoch > 0:", None),
+        ('chatty and phase == "val"', None, "if chatty:"),
+        ('phase in ("val", "test") or epoch > 1', "if self.current_epoch > 1:", ""),
+    ],
+)
+def test_half_of_a_condition_is_known(condition: str, train: str | None, val: str | None, tmp_path: Path) -> None:
+    asked = f"        if {condition}:\n            print('asked', epoch)\n"
+    source = "chatty = True\n" + WHOLE.replace(
+        "        running, correct = 0.0, 0\n", asked + "        running, correct = 0.0, 0\n"
+    )
+    code = in_hooks(source, tmp_path)
+    assert "phase" not in code.partition("class Lit")[2].partition("set")[0]
+    assert code.count("print('asked'") == (train is not None) + (val is not None)
+    assert train is None or train in code
+    assert not val or val in code
