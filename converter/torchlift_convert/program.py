@@ -12,7 +12,7 @@ import builtins
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from torchlift_convert.names import access, declared_outer, flow_of, parameters, stmt_flow
 from torchlift_convert.syntax import Script, blocks_of, walk_statements
@@ -37,13 +37,7 @@ class Frame:
     bound: dict[str, Bound] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.functions = _functions_of(self.scope.body)
-        self.classes = {s.name: s for s in walk_statements(self.scope.body) if isinstance(s, ast.ClassDef)}
-        if isinstance(self.scope, ast.Module):
-            self.locals: frozenset[str] = flow_of(self.scope.body).may | globals_bound_in(self.scope)
-        else:
-            binds = frozenset[str]().union(*(access(s).binds for s in self.scope.body))
-            self.locals = (binds - declared_outer(self.scope)) | frozenset(parameters(self.scope.args))
+        self.functions, self.classes, self.locals = _contents(self.scope)
 
     @property
     def name(self) -> str:
@@ -176,6 +170,19 @@ def flow_over(items: list[Item]) -> VarFlow:
     for item in items:
         result = result.then(item_flow(item))
     return result
+
+
+@lru_cache(maxsize=256)  # each call of a function is a frame of its own, over the same scope
+def _contents(
+    scope: ast.Module | FunctionNode,
+) -> tuple[dict[str, FunctionNode], dict[str, ast.ClassDef], frozenset[str]]:
+    """The functions and classes that a scope defines, and the names that are its own."""
+    functions = _functions_of(scope.body)
+    classes = {s.name: s for s in walk_statements(scope.body) if isinstance(s, ast.ClassDef)}
+    if isinstance(scope, ast.Module):
+        return functions, classes, flow_of(scope.body).may | globals_bound_in(scope)
+    binds = frozenset[str]().union(*(access(s).binds for s in scope.body))
+    return functions, classes, (binds - declared_outer(scope)) | frozenset(parameters(scope.args))
 
 
 def _functions_of(body: list[ast.stmt]) -> dict[str, FunctionNode]:
