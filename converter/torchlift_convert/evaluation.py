@@ -14,7 +14,7 @@ from torchlift_convert import facts as F
 from torchlift_convert.callers import earlier
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
-from torchlift_convert.folding import decided
+from torchlift_convert.folding import decided, is_learned
 from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.gradients import looks_at_gradients, takes_gradients
 from torchlift_convert.loaders import oddity_of
@@ -159,6 +159,9 @@ class Evaluation:
             case ast.With() as stmt if stands_in_bars(stmt, item.frame, self.judge):
                 gone[stmt] = BAR
                 return stmt.body
+            case ast.Assign() as stmt if is_learned(stmt, item.frame):
+                gone[stmt] = KNOWN
+                return []
             case ast.If() as stmt if (taken := decided(stmt.test, item.frame)) is not None:
                 gone[stmt] = KNOWN
                 return stmt.body if taken else stmt.orelse

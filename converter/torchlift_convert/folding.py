@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from torchlift_convert.program import Frame, dotted
+from torchlift_convert.program import Bound, Frame, dotted
 
 _UNKNOWN = object()
 
@@ -21,6 +21,34 @@ def decided(test: ast.expr, frame: Frame) -> bool | None:
         return None
     value = _value(test, frame)
     return None if value is _UNKNOWN else bool(value)
+
+
+def learn(frame: Frame, body: list[ast.stmt], outside: frozenset[str] = frozenset()) -> None:
+    """Let names that a block binds once, to what is known to be true or false, stand for that.
+
+    ``is_train = phase == "train"``. ``outside``: names that something around the block mentions too.
+    """
+    stores = [n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)]
+    early = set[str]()  # what is read in front of a statement: in a loop, that is the value of the round before
+    for stmt in body:
+        here = {n.id for n in ast.walk(stmt) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        match stmt:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if stores.count(name) == 1:
+                known = _value(value, frame) if decided(value, frame) is not None else None
+                taken = name in outside or name in frame.bound or name in early | here
+                if isinstance(known, bool) and not taken:
+                    frame.locals |= {name}
+                    frame.bound[name] = Bound(ast.copy_location(ast.Constant(known), value), frame)
+        early |= here
+
+
+def is_learned(stmt: ast.stmt, frame: Frame) -> bool:
+    """Is this the statement that binds such a name?"""
+    match stmt:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            held = frame.bound.get(name)
+            return held is not None and held.frame is frame and decided(value, frame) is not None
+    return False
 
 
 def live_nodes(stmt: ast.AST, frame: Frame) -> Iterator[ast.AST]:

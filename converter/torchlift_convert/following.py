@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from torchlift_convert.diagnostics import Refuse
-from torchlift_convert.folding import decided
-from torchlift_convert.names import access, free_names, own_nodes, parameters
+from torchlift_convert.folding import decided, is_learned, learn
+from torchlift_convert.names import access, declared_outer, free_names, own_nodes, parameters
 from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, dotted, globals_bound_in
 
 
@@ -29,6 +29,8 @@ def _reads_odd(name: str, func: FunctionNode, told: Frame) -> bool:
     for node in own_nodes(func):
         if isinstance(node, (ast.If, ast.IfExp)) and decided(node.test, told) is not None:
             gone |= {id(n) for n in ast.walk(node.test)}
+        elif isinstance(node, ast.stmt) and is_learned(node, told):
+            gone |= {id(n) for n in ast.walk(node)}
     for node in own_nodes(func):
         if id(node) in gone:
             continue
@@ -92,6 +94,8 @@ def bind_call(
     rebound = frozenset[str]().union(*(access(s).binds for s in func.body))
     written = {n: e for n, e in (defaults | given).items() if isinstance(e, ast.Constant) and n not in rebound}
     told = Frame(func, outer, {n: Bound(e, outer) for n, e in written.items()})
+    declared = frozenset(parameters(spec)) | declared_outer(func)
+    learn(told, func.body, declared)
     binds: list[Item] = []
     for name in [*(n for n in names if n not in unpacked), *(a.arg for a in spec.kwonlyargs)]:
         source = frame if name in given else outer
@@ -108,6 +112,7 @@ def bind_call(
         assert isinstance(starred, ast.Starred)
         targets = ast.Tuple([ast.Name(n, ast.Store()) for n in unpacked], ast.Store())
         binds.append(_binding(targets, starred.value, call, frame, inner))
+    learn(inner, func.body, declared)
     return inner, binds
 
 

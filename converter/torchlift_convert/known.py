@@ -15,9 +15,9 @@ def without_known(original: cst.CSTNode, updated: cst.CSTNode) -> cst.CSTNode:
     Only where a name stood in the original: what the user wrote stays as it is.
     """
     match original, updated:
-        case cst.If(test=cst.BooleanOperation(right=was)), cst.If(test=cst.BooleanOperation() as test) if (
-            was is not test.right and _truth(test.right) is isinstance(test.operator, cst.And)
-        ):
+        case cst.If(test=cst.BooleanOperation(right=was)), cst.If(test=cst.BooleanOperation() as test) if _truth(
+            was
+        ) is None and _truth(test.right) is isinstance(test.operator, cst.And):
             return updated.with_changes(test=test.left)
         case cst.FormattedStringExpression(expression=cst.Name()), cst.FormattedStringExpression(
             expression=cst.SimpleString() as text, conversion=None, format_spec=None, equal=None
@@ -28,14 +28,20 @@ def without_known(original: cst.CSTNode, updated: cst.CSTNode) -> cst.CSTNode:
             return updated if holds is None else cst.Name(str(holds), lpar=updated.lpar, rpar=updated.rpar)
         case cst.BooleanOperation(left=before, right=behind), cst.BooleanOperation(left=left, operator=op, right=right):
             neutral = isinstance(op, cst.And)
-            if before is not left and _truth(left) is neutral:
-                return right
+            if _truth(before) is None and _truth(left) is neutral:
+                return _in_brackets_of(updated, right)
             plain = isinstance(left, cst.Comparison) or _is_not(left)  # ``x and True`` is True where x is 3
-            return left if behind is not right and _truth(right) is neutral and plain else updated
+            done = _truth(behind) is None and _truth(right) is neutral and plain
+            return _in_brackets_of(updated, left) if done else updated
         case cst.IfExp(test=before), cst.IfExp(test=test, body=body, orelse=orelse):
-            holds = _truth(test) if before is not test else None
-            return updated if holds is None else body if holds else orelse
+            holds = _truth(test) if _truth(before) is None else None
+            return updated if holds is None else _in_brackets_of(updated, body if holds else orelse)
     return updated
+
+
+def _in_brackets_of(whole: cst.BaseExpression, part: cst.BaseExpression) -> cst.BaseExpression:
+    """``n / (a if True else b + c)`` and ``n / (True and b + c)`` need the brackets for what is left of them."""
+    return part if part.lpar else part.with_changes(lpar=whole.lpar, rpar=whole.rpar)
 
 
 def branch(stmt: cst.If, taken: bool, nested: bool) -> cst.CSTNode | cst.RemovalSentinel | cst.FlattenSentinel[Any]:

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.facts import GradSwitch
-from torchlift_convert.folding import decided, live_nodes
+from torchlift_convert.folding import decided, is_learned, live_nodes
 from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.hidden import refuse_hidden
 from torchlift_convert.loops import Loop, is_range, is_small
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program
 from torchlift_convert.recognisers import fact_of
-from torchlift_convert.rounds import round_of, written_values
+from torchlift_convert.rounds import refuse_calls, refuse_phases, round_of, written_values
 from torchlift_convert.showing import is_bar, stands_in_bars
 from torchlift_convert.syntax import blocks_of, is_backward, nodes_of
 from torchlift_convert.types import FateKind
@@ -146,7 +146,8 @@ class Finder:
         hits = [i for i, s in enumerate(body) if self.reaches(s, frame)]
         if not hits:
             return None
-        if len(hits) > 1 and len({self._called(body[i]) for i in hits} - {None}) != 1:
+        names = {self._called(body[i]) for i in hits}
+        if len(hits) > 1 and (len(names - {None}) != 1 or any(self._is_own(body[i]) for i in hits)):
             raise Refuse(
                 "TL101",
                 f"{len(hits)} statements train here: lines {', '.join(str(body[i].lineno) for i in hits)}.",
@@ -175,6 +176,10 @@ class Finder:
             )
         func, outer = target
         return self._locate(Frame(func, outer), func.body, (), False)
+
+    def _is_own(self, stmt: ast.stmt) -> bool:
+        """A small statement that calls backward() itself."""
+        return not list(blocks_of(stmt)) and any(is_backward(n) for n in nodes_of(stmt))
 
     def _called(self, stmt: ast.stmt) -> str | None:
         call = self._call_of(stmt)
@@ -210,7 +215,7 @@ class Finder:
         self.in_batch = True
         body = self.flatten(entry.frame, entry.stmt.body)
         self.in_batch = False
-        _refuse_inner_loops(body, over_data_only=True)
+        _refuse_inner_loops(body, over_data_only=True, around=entry)
         return Nest(
             home=home,
             path=path,
@@ -275,6 +280,9 @@ class Finder:
             case ast.With() if self._enables_gradients(stmt, frame):
                 self.merged.append((stmt, FateKind.TRAINER, "Trainer: gradients are on in training"))
                 return self.flatten(frame, stmt.body)
+            case ast.Assign() if is_learned(stmt, frame):
+                self.merged.append((stmt, FateKind.MERGED, "known for each hook"))
+                return []
             case ast.If(test=test) if (taken := decided(test, frame)) is not None:
                 self.merged.append((stmt, FateKind.MERGED, "known for each hook"))
                 return self.flatten(frame, stmt.body if taken else stmt.orelse)
@@ -296,7 +304,7 @@ class Finder:
         """The values of ``for phase in ["train", "val"]:``, when batches are trained on in one of its rounds."""
         loops = [n for s in stmt.body for n in nodes_of(s) if isinstance(n, ast.For)]
         trains = any(self._iterates(n) and self.reaches(n, frame) for n in loops)
-        return written_values(stmt, frame) if trains else []
+        return written_values(stmt, frame, self.program) if trains else []
 
     def _touching_call(self, stmt: ast.stmt, frame: Frame) -> ast.Call | None:
         """A bare call of a function that zeroes gradients or steps, as ``reset_grad()``, without a loop over data."""
@@ -360,10 +368,13 @@ class Finder:
         return out
 
 
-def _refuse_inner_loops(entries: list[Entry], over_data_only: bool) -> None:
+def _refuse_inner_loops(entries: list[Entry], over_data_only: bool, around: LoopEntry | None = None) -> None:
     """One batch is one step: a loop over data inside a batch, or several inside an epoch, is not known."""
     for entry in entries:
         if isinstance(entry, LoopEntry) and not (over_data_only and is_small(entry.stmt)):
+            phases = around or entry
+            refuse_phases(phases.stmt, phases.frame)
+            refuse_calls(entry.stmt, entry.frame, [e.stmt for e in entries if isinstance(e, LoopEntry)])
             raise Refuse(
                 "TL102",
                 "Another loop that trains stands inside this one, and both go over batches.",

@@ -49,8 +49,7 @@ class Noise:
         """A statement about a bar, or an ``if`` around nothing else."""
         if not isinstance(stmt, ast.If):
             return self._is_bar(Item(stmt, frame))
-        effects = self.judge.of(stmt.test, frame)
-        quiet = not (effects.draws or effects.writes or effects.unknown)
+        quiet = self._quiet([stmt.test], frame)
         return quiet and all(self._only_shows(s, frame) for s in [*stmt.body, *stmt.orelse])
 
     def _without_bars(self, item: Item) -> Item:

@@ -154,7 +154,8 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
                 var = variable(fact.receiver, item.frame)
                 if var is not None:
                     (stepped if isinstance(fact, F.Step) else zeroed).add(var)
-    handed = _handed(program, nest.home, callers, defs)
+    returned = _returned_loaders(program, defs)
+    handed = _handed(program, nest.home, callers, defs, returned)
     optimizers: dict[Var, F.MakesOptimizer | None] = {}
     for var, fact in (made_by(F.MakesOptimizer) | handed).items():
         if isinstance(fact, F.MakesOptimizer) and (var.frame is nest.home or var in stepped | zeroed):
@@ -175,8 +176,7 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
         schedulers=schedulers,
         models=models,
         losses=frozenset(made_by(F.MakesLoss)),
-        loaders={v: f for v, f in (made_by(F.MakesLoader) | handed).items() if isinstance(f, F.MakesLoader)}
-        | _returned_loaders(program, defs),
+        loaders={v: f for v, f in (made_by(F.MakesLoader) | handed).items() if isinstance(f, F.MakesLoader)} | returned,
         devices=_devices(program, nest, defs, frozenset(made_by(F.MakesDevice))),
         namespaces=frozenset(made_by(F.MakesNamespace)),
         bars=frozenset(made_by(F.Bar)),
@@ -220,7 +220,13 @@ def _loader_made(value: ast.expr | None, frame: Frame, program: Program) -> F.Ma
     return fact if isinstance(fact, F.MakesLoader) else None
 
 
-def _handed(program: Program, home: Frame, callers: Callers, defs: dict[Var, list[Definition]]) -> dict[Var, F.Fact]:
+def _handed(
+    program: Program,
+    home: Frame,
+    callers: Callers,
+    defs: dict[Var, list[Definition]],
+    returned: dict[Var, F.MakesLoader],
+) -> dict[Var, F.Fact]:
     """Parameters of the home function that are an optimizer, a scheduler or a loader at each of its calls."""
     found: dict[Var, F.Fact] = {}
     if not callers.complete:
@@ -231,7 +237,8 @@ def _handed(program: Program, home: Frame, callers: Callers, defs: dict[Var, lis
             name not in s.arguments for s in callers.sites
         ):
             continue
-        made = [_made(*site.arguments[name], program, defs) for site in callers.sites]
+        given = [site.arguments[name] for site in callers.sites]
+        made = [_made(*one, program, defs) or returned.get(variable(*one) or var) for one in given]
         kinds = {type(one) for one in made}
         if len(kinds) == 1 and kinds <= {F.MakesOptimizer, F.MakesScheduler, F.MakesLoader}:
             assert made[0] is not None

@@ -14,6 +14,7 @@ from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.gradients import looks_at_gradients
+from torchlift_convert.names import parameters
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, dotted, flow_over, item_flow, reads_of
 from torchlift_convert.recognisers import facts_of
@@ -103,10 +104,19 @@ class Stepping:
                 "Use an optimizer of torch.optim and call its step() in the loop.",
             )
         foreign = list(self.roles.foreign)
+        home = self.nest.home
+        if foreign and not isinstance(home.scope, ast.Module) and foreign[0].name in parameters(home.scope.args):
+            raise Refuse(
+                "TL303",
+                f"What the optimizer '{foreign[0].name}' is at each call of {home.name}() is not known.",
+                home.scope,
+                f"Make it with torch.optim in one statement, hand it over by plain arguments, and call {home.name}() "
+                "by its name.",
+            )
         if foreign:
             raise Refuse(
                 "TL303",
-                f"The optimizer '{foreign[0].name}' is not made by torch.optim.",
+                f"The optimizer '{foreign[0].name}' is not made by a class of torch.optim in sight of the loops.",
                 self.nest.outer,
                 "Make the optimizer with a class of torch.optim.",
             )

@@ -44,12 +44,15 @@ class Context:
         self.changed = frozenset[Var]().union(*(self.judge.changes(i) for i in self.hooks))  # by the loops
 
     def outside(self, var: Var) -> bool:
-        """Builtins, imports, functions, classes and names of another scope: read as they are anywhere."""
+        """Builtins, imports, names of another scope, functions and classes of the script: read as they are anywhere.
+
+        What a function defines inside itself is an object like any other.
+        """
         if var.frame is None or var.frame is not self.home:
             return True
         if var.name in self.program.imports and not self.roles.definitions.get(var):
             return True
-        return var.name in var.frame.functions or var.name in var.frame.classes
+        return self.home.is_module and (var.name in var.frame.functions or var.name in var.frame.classes)
 
     def train_loader(self) -> Var | None:
         """The variable that the batch loop iterates."""

@@ -52,6 +52,12 @@ SOURCES = {
     + MODEL
     + LOOP.replace("True", '"train"').replace("training=False", '"test"')
     + END,
+    "a name for the question": SCRIPT.replace("optimizer, training)", "optimizer, mode)")
+    .replace(
+        "    if training:\n        net.train()", '    training = mode == "train"\n    if training:\n        net.train()'
+    )
+    .replace("optimizer, True)", 'optimizer, "train")')
+    .replace("training=False", 'mode="test"'),
     "no optimizer for evaluation": SCRIPT.replace("optimizer, training=False)", "None, training=False)"),
     "turned round": SCRIPT.replace(
         "if training:\n        net.train()\n    else:\n        net.eval()",

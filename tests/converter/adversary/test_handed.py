@@ -125,6 +125,14 @@ AUTOMATIC = {
     + "print([p.sum().item().hex() for p in second.parameters()])\n"
     + END,
     "twice, with one optimizer": IMPORTS + FIT + DATA + MODEL + CALL + CALL + END,
+    "loaders that a function makes": IMPORTS
+    + FIT
+    + "def make():\n    whole = TensorDataset(torch.randn(32, 4), torch.randint(0, 3, (32,)))\n"
+    + "    first = DataLoader(whole, batch_size=8, shuffle=True)\n"
+    + "    return first, DataLoader(whole, batch_size=4)\n\n\n"
+    + MODEL
+    + "ours, theirs = make()\nfit(model, nn.CrossEntropyLoss(), optimizer, ours)\n"
+    + END,
     "a scheduler too": IMPORTS
     + SCHEDULED
     + DATA
@@ -204,3 +212,50 @@ def test_leaves_alone(source: str) -> None:
     result = convert(source, Options())
     assert result.status is Status.REFUSED
     assert {d.code for d in result.diagnostics} == {"TL303"}
+
+
+NESTED = """\
+def main():
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def show(name, value):
+        print(name, value)
+
+    for epoch in range(2):
+        for x, y in train_loader:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+        show("loss", loss.item().hex())
+
+
+main()
+"""
+
+
+def test_a_function_made_inside_is_handed_over_as_an_object(tmp_path: Path) -> None:
+    result = same(IMPORTS + DATA + NESTED, tmp_path)
+    assert 'self.show("loss"' in (result.code or "")
+
+
+def test_a_function_made_inside_that_reads_what_the_loops_change() -> None:
+    reads = NESTED.replace("print(name, value)", "print(name, value, epoch)")
+    result = convert(IMPORTS + DATA + reads, Options())
+    assert result.status is Status.REFUSED
+    assert [d.code for d in result.diagnostics] == ["TL106"]
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        ("fit(model, nn.CrossEntropyLoss(), **options)\n", "TL303"),
+        ("fit(*given)\n", "TL303"),
+        ("F.cross_entropy(model(X), y).backward()\n" + CALL, "TL101"),
+    ],
+)
+def test_says_what_is_not_known(call: str, code: str) -> None:
+    result = convert(IMPORTS + FIT + DATA + MODEL + call, Options())
+    assert result.status is Status.REFUSED
+    assert [d.code for d in result.diagnostics] == [code]

@@ -174,6 +174,30 @@ def test_leaves_alone(source: str) -> None:
     assert {d.code for d in result.diagnostics} <= {"TL102", "TL702"}
 
 
+def test_a_choice_by_phase_keeps_its_brackets(tmp_path: Path) -> None:
+    share = '        print(running / (sizes[phase] if phase == "train" else 3 + 4))\n'
+    shares = WHOLE.replace("            scheduler.step()\n", "            scheduler.step()\n" + share)
+    assert " / (3 + 4)" in in_hooks(shares, tmp_path)
+
+
+def test_a_name_for_the_question_goes(tmp_path: Path) -> None:
+    named = WHOLE.replace(
+        "        running, correct = 0.0, 0\n",
+        '        training = phase == "train"\n        running, correct = 0.0, 0\n',
+    )
+    named = named.replace('set_grad_enabled(phase == "train")', "set_grad_enabled(training)")
+    named = named.replace('                if phase == "train":\n', "                if training:\n")
+    code = in_hooks(named, tmp_path)
+    assert "training =" not in code and "if training" not in code
+
+
+def test_phases_listed_before_the_loops(tmp_path: Path) -> None:
+    in_hooks(
+        'PHASES = ["train", "val"]\n' + WHOLE.replace('in ["train", "val"]:\n        if', "in PHASES:\n        if"),
+        tmp_path,
+    )
+
+
 def test_a_third_phase_stays_whole_and_knows_which_it_is(tmp_path: Path) -> None:
     code = in_hooks(THREE, tmp_path)
     assert "loaders['test']" in code.replace('"', "'")
