@@ -331,7 +331,7 @@ class Finder:
                 and self.reaches(node, frame)
                 and self._iterates(node)
             ):
-                if isinstance(stmt, ast.With) and any(is_bar(i.context_expr, frame, self.program) for i in stmt.items):
+                if isinstance(stmt, ast.With) and all(is_bar(i.context_expr, frame, self.program) for i in stmt.items):
                     raise Refuse(
                         "TL103",
                         "The bar around the batch loop does more than show: it is read, or its text changes something.",

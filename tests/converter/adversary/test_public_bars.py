@@ -226,3 +226,9 @@ def test_a_bar_around_the_evaluation_in_another_with(tmp_path: Path) -> None:
     assert nested != WITH
     code = same(nested, tmp_path).code or ""
     assert "def validation_step" in code and "tqdm(" not in code
+
+
+def test_a_file_beside_the_bar_is_no_matter_of_the_bar() -> None:
+    both = WITH.replace('with tqdm(loader, unit="batch") as t:', 'with open("log") as log, tqdm(loader) as t:')
+    (said,) = convert(both, Options()).diagnostics
+    assert said.code == "TL103" and "stands inside a 'with'" in said.message
