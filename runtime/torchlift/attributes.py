@@ -32,6 +32,7 @@ class TrainerAttributes(RunAttributes):
     _loggers: list[Any]
     _ckpt_path: str | Path | None
     _ckpt_path_is_users: bool
+    _replaced = False  # a method of the module or the optimizer, since the loop looked them up
 
     # -- module, optimizers -------------------------------------------------------------------------------------------
 

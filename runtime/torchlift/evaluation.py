@@ -1,5 +1,6 @@
 """The evaluation loop: validation inside fit, ``validate`` and ``test``."""
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -118,40 +119,42 @@ def make_iterators(run: Run, state: EvalState) -> None:
 def run_batches(run: Run, state: EvalState) -> list[dict[str, Tensor]]:
     """All batches of all loaders; the metrics logged with each loader."""
     trainer, logged, results, progress = run.trainer, run.logged, state.results, state.batch_progress
-    combined, transfer = state.combined, run.transfer
+    combined = state.combined
     assert combined is not None and state.batches is not None
     several, checking = combined._mode == "sequential" and len(combined.flattened) > 1, trainer.sanity_checking
     step_name = f"{state.name}_step"
+    run.refresh_hooks()
     step = batch_step(run.module, step_name, run.precision)
     batch_start, batch_end = run.hooks.of(state.name, "batch_start"), run.hooks.of(state.name, "batch_end")
     outputs: list[dict[str, Tensor]] = []
     previous_source = 0
     drawn, length = state.batches.numbered()
     action = f"[_EvaluationLoop].{state.stage.dataloader_prefix}_next"
-    for batch, index, source in timed_iterator(trainer, action, drawn, state.batches.length):
-        if source != previous_source:
-            outputs.append(_loader_ended(run))
-            previous_source = source
-        progress.is_last_batch = index + 1 >= length or state.batches.done
-        batch = transfer(batch, source)
-        progress.ready, progress.phase = progress.ready + 1, READY
-        logged.first_batch = logged.first_batch is None
-        results.batch, results.batch_size, results.dataloader_idx = batch, None, source if several else None
-        if batch_start:
-            batch_start(batch, index, source) if several else batch_start(batch, index)
-        progress.phase, logged.fx = STARTED, step_name
-        output = step(batch, index, source) if several else step(batch, index)
-        progress.phase, logged.fx = PROCESSED, None
-        if batch_end:
-            batch_end(output, batch, index, source) if several else batch_end(output, batch, index)
-        results.batch, results.batch_size, logged.unread = None, None, True
-        progress.phase = COMPLETED
-        if not checking:
-            state.has_run = True
-            if trainer._loggers:
-                _log_step(run, state, source)
-        if trainer.received_sigterm and not progress.is_last_batch:
-            raise SIGTERMException
+    with contextlib.suppress(StopIteration):  # whoever raises it, the pass is over, as in Lightning
+        for batch, index, source in timed_iterator(trainer, action, drawn, state.batches.length):
+            if source != previous_source:
+                outputs.append(_loader_ended(run))
+                previous_source = source
+            progress.is_last_batch = index + 1 >= length or state.batches.done
+            batch = run.transfer(batch, source)
+            progress.ready, progress.phase = progress.ready + 1, READY
+            logged.first_batch = logged.first_batch is None
+            results.batch, results.batch_size, results.dataloader_idx = batch, None, source if several else None
+            if batch_start:
+                batch_start(batch, index, source) if several else batch_start(batch, index)
+            progress.phase, logged.fx = STARTED, step_name
+            output = step(batch, index, source) if several else step(batch, index)
+            progress.phase, logged.fx = PROCESSED, None
+            if batch_end:
+                batch_end(output, batch, index, source) if several else batch_end(output, batch, index)
+            results.batch, results.batch_size, logged.unread = None, None, True
+            progress.phase = COMPLETED
+            if not checking:
+                state.has_run = True
+                if trainer._loggers:
+                    _log_step(run, state, source)
+            if trainer.received_sigterm and not progress.is_last_batch:
+                raise SIGTERMException
     outputs.append(_loader_ended(run))
     return outputs
 
@@ -160,6 +163,7 @@ def finish(run: Run, state: EvalState, modes: Modes, outputs: list[dict[str, Ten
     """The reductions, the hooks after the last batch, and the modes as they were."""
     trainer, logged, results = run.trainer, run.logged, run.logged.results
     assert results is not None
+    logged.fx = None  # where a StopIteration was raised, it is still set
     logged.epoch_end_reached()
     results.dataloader_idx = None
     _fire(run, state, "epoch_end")
@@ -181,6 +185,7 @@ def finish(run: Run, state: EvalState, modes: Modes, outputs: list[dict[str, Ten
 
 
 def _fire(run: Run, state: EvalState, moment: str) -> None:
+    run.refresh_hooks()
     hook: Callable[..., Any] | None = run.hooks.of(state.name, moment)
     if hook:
         hook()

@@ -89,6 +89,8 @@ class Logged:
         fx, results = self.fx, self.results
         if results is None or fx is None:
             raise _not_now(results)
+        if self.unread and fx == "on_train_batch_start":
+            self._settle()  # the batch may be left out, and then what it logged counts for nothing
         if self._last_fx != fx:
             if self.first_batch is not False:
                 # A new epoch began: what this hook logged in the last one is over.

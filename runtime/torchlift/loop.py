@@ -5,6 +5,7 @@
 ``Run`` record. The order of events is Lightning's, to the random draw.
 """
 
+import contextlib
 import time
 from typing import Any
 
@@ -12,15 +13,15 @@ import torch
 
 from torchlift.data import set_epoch
 from torchlift.evaluation import count_as_done, evaluate, is_validation_epoch, setup_evaluation
-from torchlift.hooks import HookTable, call_both, call_callbacks, call_module
-from torchlift.profiling import action_of, timed
+from torchlift.hooks import call_both, call_callbacks, call_module
+from torchlift.profiling import timed
 from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
 from torchlift.replay import remember_first_batch, remember_validation, remembering, start_batches
 from torchlift.rows import send_epoch, send_step
-from torchlift.run import Run, batch_step, own_method
+from torchlift.run import Run
 from torchlift.schedulers import Schedulers
 from torchlift.states import RunningStage
-from torchlift.step import choose_step
+from torchlift.step import choose_step, look_up
 from torchlift.training_data import setup_training
 from torchlift.utilities.exceptions import PossibleUserWarning, SIGTERMException
 from torchlift.utilities.rank_zero import info_once, rank_zero_info, rank_zero_warn, warn_once
@@ -43,7 +44,8 @@ def fit(run: Run) -> None:
         start(run)
         while not done(run):
             start_epoch(run)
-            timed(run.trainer, "run_training_epoch", train_epoch)(run)
+            with contextlib.suppress(StopIteration):
+                timed(run.trainer, "run_training_epoch", train_epoch)(run)
             end_epoch(run)
         call_both(run.trainer, "on_train_end")
 
@@ -75,7 +77,7 @@ def _validate_a_few(run: Run) -> None:
 
 def start(run: Run) -> None:
     """Before the first epoch: ``on_train_start``, and the decisions that hold for all epochs."""
-    trainer, module, progress = run.trainer, run.module, run.fit.epoch_progress
+    trainer, progress = run.trainer, run.fit.epoch_progress
     if trainer.max_steps == -1:
         progress.complete_processed()
     if run.fit.resuming is None:
@@ -85,21 +87,14 @@ def start(run: Run) -> None:
         trainer._enter(RunningStage.VALIDATING)
         setup_evaluation(run, run.fit.val_loop)
         trainer._enter(RunningStage.TRAINING)
-    if in_eval := sum(not one.training for one in module.modules()):
+    if in_eval := sum(not one.training for one in run.module.modules()):
         rank_zero_warn(
             f"Found {in_eval} module(s) in eval mode at the start of training. This may lead to unexpected behavior"
             " during training. If this is intentional, you can ignore this warning.",
             category=PossibleUserWarning,
         )
     call_both(trainer, "on_train_start")
-    run.hooks = HookTable(trainer, module, run.logged)
-    run.automatic = module.automatic_optimization
-    run.own_optimizer_step = own_method(run, "optimizer_step")
-    run.own_backward = own_method(run, "backward", action_of("Strategy", trainer.strategy, "backward"))
-    run.own_zero_grad = own_method(run, "optimizer_zero_grad")
-    run.own_clipping = own_method(run, "configure_gradient_clipping") or run.own_clipping
-    run.own_scheduler_step = own_method(run, "lr_scheduler_step")
-    run.training_step = batch_step(module, "training_step", run.precision)
+    look_up(run)
 
 
 def done(run: Run) -> bool:
@@ -129,7 +124,8 @@ def start_epoch(run: Run) -> None:
     setup_training(run)  # again, when loaders are reloaded every so many epochs
     assert state.combined is not None
     set_epoch(state.combined, state.epoch_progress.processed)
-    run.refresh_hooks()
+    if run.trainer._replaced or run.trainer.callbacks != run.listening:
+        look_up(run)
     if not (resuming and resuming.is_inside_epoch()):
         if not (resuming and resuming.is_at_epoch_start()):
             state.epoch_progress.ready += 1
@@ -151,47 +147,52 @@ def start_epoch(run: Run) -> None:
 def train_epoch(run: Run) -> None:
     """All batches of one epoch: take one, step, tell who listens, validate if it is time; until the epoch is over.
 
-    What cannot change within an epoch is looked up before it: this loop is paid for at every step.
+    What was looked up holds until a callback comes or goes or a method is replaced, which may be at any moment; as in
+    Lightning a ``StopIteration`` ends the epoch, whoever raises it.
     """
-    trainer, state, logged, results, transfer = run.trainer, run.fit, run.logged, run.fit.results, run.transfer
+    trainer, state, logged, results = run.trainer, run.fit, run.logged, run.fit.results
     progress, batches, resuming = state.batch_progress, state.batches, state.resuming
-    batch_start, batch_end = run.hooks.on_train_batch_start, run.hooks.on_train_batch_end
     assert batches is not None
     _begin_batches(run)
+    if trainer._replaced or trainer.callbacks != run.listening:
+        look_up(run)
+    choose_step(run)
     take, length = batches.choose_take()
     take = remembering(run, timed(trainer, "[_TrainingEpochLoop].train_dataloader_next", take))
-    step = timed(trainer, "run_training_batch", choose_step(run))
     schedulers, validates, validates_between = Schedulers(run), is_validation_epoch(run), _validates_between(run)
 
     is_over = _epoch_is_over(run)
     while not is_over:
         if not (resuming and _skips_training(run, validates and _validation_is_due(run))):
-            try:
-                batch = take()
-            except StopIteration:
-                break
+            batch = take()  # raises StopIteration behind the last one
             index = progress.ready
             progress.is_last_batch = index + 1 >= length or batches.done
-            batch = transfer(batch, 0)
+            batch = run.transfer(batch, 0)
             progress.ready, progress.phase = index + 1, READY
             logged.first_batch = logged.first_batch is None
             results.batch, results.batch_size = batch, None
             outputs: dict[str, Any] | None = None
+            if trainer._replaced or trainer.callbacks != run.listening:
+                look_up(run)
             if batch is None:
                 warn_once("train_dataloader yielded None. If this was on purpose, ignore this warning...")
-            elif batch_start and batch_start(batch, index) == -1:
+            elif run.hooks.on_train_batch_start and run.hooks.on_train_batch_start(batch, index) == -1:
                 # The rest of the epoch is left out: the schedulers take this for its last batch.
                 progress.is_last_batch, progress.phase = True, PROCESSED
                 schedulers.after_batch(index)
                 break
             else:
+                if trainer._replaced or trainer.callbacks != run.listening:
+                    look_up(run)
                 progress.phase = STARTED
-                outputs = step(run, batch, index)
+                outputs = run.step(run, batch, index)
             progress.phase = PROCESSED
             if schedulers.any:
                 schedulers.after_batch(index)
-            if batch_end:
-                batch_end(outputs, batch, index)
+            if trainer._replaced or trainer.callbacks != run.listening:
+                look_up(run)
+            if run.hooks.on_train_batch_end:
+                run.hooks.on_train_batch_end(outputs, batch, index)
             results.batch, results.batch_size, logged.unread = None, None, True
             progress.phase = COMPLETED
             if trainer._loggers:
@@ -247,6 +248,9 @@ def _skips_training(run: Run, validation_is_due: bool) -> bool:
 def end_epoch(run: Run) -> None:
     """The reductions of the epoch, ``on_train_epoch_end``, and the schedulers that look at a metric."""
     trainer, state, logged = run.trainer, run.fit, run.logged
+    if trainer._replaced or trainer.callbacks != run.listening:
+        look_up(run)
+    run.in_training_step, logged.fx = False, None  # where a StopIteration was raised, they are still set
     logged.epoch_end_reached()
     state.epoch_progress.phase = PROCESSED
     if run.hooks.on_train_epoch_end:

@@ -8,6 +8,8 @@ from typing import IO, TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from torchlift.data_hooks import DATA_HOOKS
+from torchlift.hooks import TABLED
 from torchlift.hparams import HyperparametersMixin
 from torchlift.module_export import ExportMethods
 from torchlift.module_hooks import DataHooks, ModelHooks
@@ -22,6 +24,22 @@ if TYPE_CHECKING:
     from typing import Self
 
     from torchlift.trainer import Trainer
+
+
+LOOKED_UP = frozenset(
+    {
+        *TABLED,
+        *DATA_HOOKS,
+        "training_step",
+        "backward",
+        "optimizer_step",
+        "optimizer_zero_grad",
+        "configure_gradient_clipping",
+        "lr_scheduler_step",
+        "automatic_optimization",
+    }
+)
+"""What the training loop looks up once and not at every step."""
 
 
 class LightningModule(
@@ -73,6 +91,22 @@ class LightningModule(
         self._fabric: Any | None = None
         self._fabric_optimizers: list[Any] = []
         self._device_mesh: Any | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in LOOKED_UP:
+            self._method_replaced()
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if name in LOOKED_UP:
+            self._method_replaced()
+
+    def _method_replaced(self) -> None:
+        """Tell a run under way to look its methods up again: ``self.training_step = self.other`` holds at once."""
+        trainer = self.__dict__.get("_trainer")
+        if trainer is not None:
+            trainer._replaced = True
 
     # -- what to override ---------------------------------------------------------------------------------------------
 

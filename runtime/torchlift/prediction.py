@@ -1,5 +1,6 @@
 """The loop of ``predict``."""
 
+import contextlib
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -88,27 +89,28 @@ def run_batches(run: Run, state: PredictState) -> None:
     note_indices = choose_note(run.trainer, state)
     drawn, length = batches.numbered()
     action = "[_PredictionLoop].predict_next"
-    for batch, index, source in timed_iterator(run.trainer, action, drawn, batches.length):
-        progress.is_last_batch = index + 1 >= length or batches.done
-        batch = run.transfer(batch, source)
-        arguments = (batch, index, source) if several else (batch, index)
-        progress.ready, progress.phase = progress.ready + 1, READY
-        if note_indices:
-            note_indices(index, source)
-        if batch_start:
-            batch_start(*arguments)
-        progress.phase = STARTED
-        run.logged.fx = "predict_step"
-        output = step(*arguments)
-        run.logged.fx = None
-        if output is None:
-            warn_once("predict returned None if it was on purpose, ignore this warning...")
-        progress.phase = PROCESSED
-        if batch_end:
-            batch_end(output, *arguments)
-        progress.phase = COMPLETED
-        if keeps:
-            state.by_loader[source].append(move_data_to_device(output, "cpu"))
+    with contextlib.suppress(StopIteration):  # whoever raises it, the pass is over, as in Lightning
+        for batch, index, source in timed_iterator(run.trainer, action, drawn, batches.length):
+            progress.is_last_batch = index + 1 >= length or batches.done
+            batch = run.transfer(batch, source)
+            arguments = (batch, index, source) if several else (batch, index)
+            progress.ready, progress.phase = progress.ready + 1, READY
+            if note_indices:
+                note_indices(index, source)
+            if batch_start:
+                batch_start(*arguments)
+            progress.phase = STARTED
+            run.logged.fx = "predict_step"
+            output = step(*arguments)
+            run.logged.fx = None
+            if output is None:
+                warn_once("predict returned None if it was on purpose, ignore this warning...")
+            progress.phase = PROCESSED
+            if batch_end:
+                batch_end(output, *arguments)
+            progress.phase = COMPLETED
+            if keeps:
+                state.by_loader[source].append(move_data_to_device(output, "cpu"))
 
 
 def finish(run: Run, state: PredictState, modes: Modes) -> list[Any] | None:

@@ -33,6 +33,8 @@ class Run:
     """Everything the loop needs, found out beforehand.
 
     Attributes:
+        listening: the callbacks when it was looked up who listens.
+        step: the form of a step, as ``plain_step``.
         training_step: the module's, in its precision's context, with or without the batch's index.
         clear_gradients: what ``plain_step`` calls for ``zero_grad``.
         automatic: whether the loop runs backward and the optimizer's step.
@@ -41,6 +43,7 @@ class Run:
         update: what a step of a wrapped optimizer does; ``before_update`` is the part between gradients and update.
         strategy_step: the strategy's ``optimizer_step``, where it or the precision's is not the default.
         strategy_backward: the same of ``backward``.
+        strategy_clipping: the module's method, to be called because the strategy or the precision clips in its own way.
         own_backward: the module's ``backward``, where the loop has to call it; the other ``own_`` ones likewise.
         in_training_step: whether a step of a wrapped optimizer counts for ``global_step``.
     """
@@ -61,17 +64,21 @@ class Run:
     before_update: Method = field(init=False)
     strategy_step: Method | None = None
     strategy_backward: Method | None = None
+    strategy_clipping: Method | None = None
     own_optimizer_step: Method | None = None
     own_backward: Method | None = None
     own_zero_grad: Method | None = None
     own_clipping: Method | None = None
     own_scheduler_step: Method | None = None
     in_training_step: bool = False
+    listening: list[Any] = field(default_factory=list)
+    step: Callable[["Run", Any, int], dict[str, Any]] = field(init=False)
 
     def refresh_hooks(self) -> None:
-        """Build the hook table again if the callbacks have changed since."""
-        if self.hooks.callbacks != tuple(self.trainer.callbacks):
+        """Build the hook table again if somebody else listens now."""
+        if self.trainer._replaced or self.hooks.callbacks != tuple(self.trainer.callbacks):
             self.hooks = HookTable(self.trainer, self.module, self.logged)
+            self.transfer = make_transfer(self.module, self.datamodule, self.precision, self.trainer.strategy)
 
 
 def overrides(run_or_module: Any, name: str) -> bool:
@@ -150,13 +157,20 @@ def accepts_plain_step(optimizer: Optimizer) -> bool:
     True for torch's own optimizers but LBFGS, as long as nobody watches the steps from outside: a hook before the step
     would see gradients that are not there yet when the closure runs inside.
     """
-    kind = type(optimizer)
+    kind, step = type(optimizer), vars(optimizer).get("step")
     return (
         kind.__module__.startswith("torch.optim.")
+        and kind.step.__module__.startswith("torch.optim.")
+        and (step is None or _only_counts(step, kind))
         and kind is not LBFGS
         and not optimizer._optimizer_step_pre_hooks
         and not _global_optimizer_pre_hooks
     )
+
+
+def _only_counts(step: Any, kind: type[Optimizer]) -> bool:
+    """Whether an optimizer's own `step` is the class's in the wrapper with which torch's schedulers see it called."""
+    return getattr(step, "_wrapped_by_lr_sched", False) and getattr(step, "__wrapped__", None) is kind.step
 
 
 def make_transfer(

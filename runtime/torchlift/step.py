@@ -10,14 +10,14 @@ from operator import methodcaller
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled, set_grad_enabled
 from torch._C._autograd import _profiler_enabled
 from torch.optim import Optimizer
 
-from torchlift.hooks import is_overridden
+from torchlift.hooks import HookTable, is_overridden
 from torchlift.precision import Precision
-from torchlift.profiling import timed
-from torchlift.run import Run, accepts_plain_step
+from torchlift.profiling import action_of, timed
+from torchlift.run import Run, accepts_plain_step, batch_step, make_transfer, own_method
 from torchlift.strategies import Strategy
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import warn_once
@@ -27,10 +27,28 @@ _TORCHS_ZERO_GRAD = Optimizer.zero_grad
 Step = Callable[[Run, Any, int], dict[str, Any]]
 
 
-def choose_step(run: Run) -> Step:
+def look_up(run: Run) -> None:
+    """Who listens and which methods are the user's own: before the first epoch, and whenever one of them changed."""
+    trainer, module = run.trainer, run.module
+    trainer._replaced = False
+    run.listening = list(trainer.callbacks)
+    run.hooks = HookTable(trainer, module, run.logged)
+    run.transfer = make_transfer(module, run.datamodule, run.precision, trainer.strategy)
+    run.automatic = module.automatic_optimization
+    run.own_optimizer_step = own_method(run, "optimizer_step")
+    run.own_backward = own_method(run, "backward", action_of("Strategy", trainer.strategy, "backward"))
+    run.own_zero_grad = own_method(run, "optimizer_zero_grad")
+    run.own_clipping = own_method(run, "configure_gradient_clipping") or run.strategy_clipping
+    run.own_scheduler_step = own_method(run, "lr_scheduler_step")
+    run.training_step = batch_step(module, "training_step", run.precision)
+    choose_step(run)
+
+
+def choose_step(run: Run) -> None:
     """The form of step that this module, its optimizer and those who listen need, decided at the start of an epoch."""
     step = _form_of_step(run)
-    return watched(step) if run.trainer._detect_anomaly else step
+    step = watched(step) if run.trainer._detect_anomaly else step
+    run.step = timed(run.trainer, "run_training_batch", step)
 
 
 def watched(step: Step) -> Step:
@@ -107,13 +125,15 @@ def decide(run: Run) -> None:
     if any(is_own(name) for name in ("pre_backward", "backward", "post_backward")):
         run.strategy_backward = strategy.backward
     if any(is_own(name) for name in ("clip_gradients", "clip_grad_by_value", "clip_grad_by_norm", "main_params")):
-        run.own_clipping = run.module.configure_gradient_clipping
+        run.strategy_clipping = run.own_clipping = run.module.configure_gradient_clipping
 
 
 def plain_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
     """Loss, gradients, update: the loop of a plain script, where nobody listens in between."""
     logged, optimizer, fit, trainer = run.logged, run.optimizer, run.fit, run.trainer
     every = trainer.accumulate_grad_batches
+    if not is_grad_enabled():
+        set_grad_enabled(True)  # somebody forgot to
     logged.fx = "training_step"
     output = run.training_step(batch, batch_idx)  # type: ignore[misc]
     loss = output if type(output) is Tensor and every == 1 else loss_of(output, every)
@@ -139,9 +159,11 @@ def hooked_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
     """As ``plain_step``, with the hooks that somebody overrides."""
     hooks, fit, optimizer, every = run.hooks, run.fit, run.optimizer, run.trainer.accumulate_grad_batches
     assert run.training_step is not None and optimizer is not None
+    if not is_grad_enabled():
+        set_grad_enabled(True)
     run.logged.fx = "training_step"
     output = run.training_step(batch, batch_idx)
-    loss = loss_of(output, every)
+    loss = loss_of(output, every, apart=True)
     outputs = outputs_of(output, loss)
     run.logged.fx = "optimizer_step"
     if batch_idx % every == 0:
@@ -175,7 +197,7 @@ def closure_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
         outer, run.logged.fx = run.logged.fx, "training_step"
         assert run.training_step is not None and optimizer is not None
         output = run.training_step(batch, batch_idx)
-        loss = loss_of(output, every)
+        loss = loss_of(output, every, apart=True)
         outputs = outputs_of(output, loss)
         run.logged.fx = outer
         if batch_idx % every == 0:
@@ -251,8 +273,13 @@ def manual_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
     )
 
 
-def loss_of(output: Any, every: int) -> Tensor | None:
+def loss_of(output: Any, every: int, apart: bool = False) -> Tensor | None:
     """The loss to differentiate, divided by the number of accumulated batches; ``None`` leaves the batch out.
+
+    Args:
+        output: what ``training_step`` returned.
+        every: the number of accumulated batches.
+        apart: a tensor of its own, so that hooks that change one of them in place leave the other alone.
 
     Raises:
         MisconfigurationException: `output` is no tensor, no mapping with ``"loss"``, and not ``None``.
@@ -273,7 +300,7 @@ def loss_of(output: Any, every: int) -> Tensor | None:
             "In automatic optimization, `training_step` must return a Tensor, a dict, or None (where the step will be"
             f" skipped). Yours returned `{type(output).__name__}`."
         )
-    return loss / every if every > 1 else loss
+    return loss / every if every > 1 or apart else loss
 
 
 def outputs_of(output: Any, loss: Tensor | None) -> dict[str, Any]:

@@ -113,6 +113,9 @@ class Strategy(Moments, ABC):
     def optimizers(self, optimizers: list[Optimizer]) -> None:
         self._optimizers = optimizers
         self._lightning_optimizers = [self._wrapped(one) for one in optimizers]
+        trainer = getattr(self._lightning_module, "_trainer", None)
+        if trainer is not None:
+            trainer._replaced = True
 
     def _wrapped(self, optimizer: Any) -> LightningOptimizer:
         """The optimizer as ``self.optimizers()`` gives it: its step is the run's."""
