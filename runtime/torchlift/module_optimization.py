@@ -20,7 +20,7 @@ class OptimizationMethods:
     if TYPE_CHECKING:  # not at run time: TorchScript would read them as the types of attributes
         trainer: Any
         fabric: Any
-        _automatic_optimization: bool
+        automatic_optimization: Any
         _fabric_optimizers: list[Any]
         _param_requires_grad_state: dict[nn.Parameter, bool]
 
@@ -55,7 +55,7 @@ class OptimizationMethods:
         if self.fabric is not None:
             self.fabric.backward(loss, *args, **kwargs)
             return
-        if self._automatic_optimization:
+        if self.automatic_optimization:
             raise MisconfigurationException(
                 "to use manual_backward, please disable automatic optimization: set model property"
                 " `automatic_optimization` as False, in `__init__`."

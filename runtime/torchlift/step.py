@@ -4,6 +4,7 @@ The order is Lightning's: ``training_step``, then gradients are cleared, then ``
 (https://lightning.ai/docs/pytorch/stable/common/lightning_module.html#hooks).
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import methodcaller
@@ -256,7 +257,9 @@ def manual_step(run: Run, batch: Any, batch_idx: int) -> dict[str, Any]:
     """``training_step`` does it all, through ``self.optimizers()`` and ``self.manual_backward``."""
     assert run.training_step is not None
     run.in_training_step, run.logged.fx = True, "training_step"
-    output = run.training_step(batch, batch_idx)
+    output = None
+    with contextlib.suppress(StopIteration):  # ends this step alone, and not the epoch, as in Lightning
+        output = run.training_step(batch, batch_idx)
     run.in_training_step, run.logged.fx = False, None
     if output is None:
         return {}

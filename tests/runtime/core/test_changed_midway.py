@@ -192,3 +192,20 @@ def test_what_a_batch_that_is_left_out_logged_counts_for_nothing(lab: Any, diffe
         return -1 if batch_idx == at else None
 
     differential.same(lambda L, observed: fit(lab, L, {"on_train_batch_start": on_train_batch_start}))
+
+
+def test_stop_iteration_in_manual_optimization_ends_the_step(lab: Any, differential: Any) -> None:
+    def training_step(self: Any, batch: Any, batch_idx: int) -> None:
+        optimizer, loss = self.optimizers(), self.loss(batch)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        if batch_idx == 3:
+            raise StopIteration
+        optimizer.step()
+        self.log("stepped", loss)
+
+    def experiment(L: Any, observed: Any) -> Any:
+        methods = {"training_step": training_step, "automatic_optimization": False}
+        return fit(lab, L, methods, [lab.recording_callback(L, observed, metrics=True)])
+
+    assert differential.same(experiment).events
