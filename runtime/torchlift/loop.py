@@ -14,6 +14,7 @@ import torch
 from torchlift.data import set_epoch
 from torchlift.evaluation import count_as_done, evaluate, is_validation_epoch, setup_evaluation
 from torchlift.hooks import call_both, call_callbacks, call_module
+from torchlift.lookup import follow_changes, look_up
 from torchlift.profiling import timed
 from torchlift.progress import COMPLETED, PROCESSED, READY, STARTED
 from torchlift.replay import remember_first_batch, remember_validation, remembering, start_batches
@@ -21,7 +22,7 @@ from torchlift.rows import send_epoch, send_step
 from torchlift.run import Run
 from torchlift.schedulers import Schedulers
 from torchlift.states import RunningStage
-from torchlift.step import choose_step, look_up
+from torchlift.step import choose_step
 from torchlift.training_data import setup_training
 from torchlift.utilities.exceptions import PossibleUserWarning, SIGTERMException
 from torchlift.utilities.rank_zero import info_once, rank_zero_info, rank_zero_warn, warn_once
@@ -124,8 +125,7 @@ def start_epoch(run: Run) -> None:
     setup_training(run)  # again, when loaders are reloaded every so many epochs
     assert state.combined is not None
     set_epoch(state.combined, state.epoch_progress.processed)
-    if run.trainer._replaced or run.trainer.callbacks != run.listening:
-        look_up(run)
+    follow_changes(run)
     if not (resuming and resuming.is_inside_epoch()):
         if not (resuming and resuming.is_at_epoch_start()):
             state.epoch_progress.ready += 1
@@ -154,8 +154,7 @@ def train_epoch(run: Run) -> None:
     progress, batches, resuming = state.batch_progress, state.batches, state.resuming
     assert batches is not None
     _begin_batches(run)
-    if trainer._replaced or trainer.callbacks != run.listening:
-        look_up(run)
+    follow_changes(run)
     choose_step(run)
     take, length = batches.choose_take()
     take = remembering(run, timed(trainer, "[_TrainingEpochLoop].train_dataloader_next", take))
@@ -172,8 +171,7 @@ def train_epoch(run: Run) -> None:
             logged.first_batch = logged.first_batch is None
             results.batch, results.batch_size = batch, None
             outputs: dict[str, Any] | None = None
-            if trainer._replaced or trainer.callbacks != run.listening:
-                look_up(run)
+            follow_changes(run)
             if batch is None:
                 warn_once("train_dataloader yielded None. If this was on purpose, ignore this warning...")
             elif run.hooks.on_train_batch_start and run.hooks.on_train_batch_start(batch, index) == -1:
@@ -182,15 +180,13 @@ def train_epoch(run: Run) -> None:
                 schedulers.after_batch(index)
                 break
             else:
-                if trainer._replaced or trainer.callbacks != run.listening:
-                    look_up(run)
+                follow_changes(run)
                 progress.phase = STARTED
                 outputs = run.step(run, batch, index)
             progress.phase = PROCESSED
             if schedulers.any:
                 schedulers.after_batch(index)
-            if trainer._replaced or trainer.callbacks != run.listening:
-                look_up(run)
+            follow_changes(run)
             if run.hooks.on_train_batch_end:
                 run.hooks.on_train_batch_end(outputs, batch, index)
             results.batch, results.batch_size, logged.unread = None, None, True
@@ -248,8 +244,7 @@ def _skips_training(run: Run, validation_is_due: bool) -> bool:
 def end_epoch(run: Run) -> None:
     """The reductions of the epoch, ``on_train_epoch_end``, and the schedulers that look at a metric."""
     trainer, state, logged = run.trainer, run.fit, run.logged
-    if trainer._replaced or trainer.callbacks != run.listening:
-        look_up(run)
+    follow_changes(run)
     run.in_training_step, logged.fx = False, None  # where a StopIteration was raised, they are still set
     logged.epoch_end_reached()
     state.epoch_progress.phase = PROCESSED

@@ -15,10 +15,10 @@ from torch import Tensor, is_grad_enabled, set_grad_enabled
 from torch._C._autograd import _profiler_enabled
 from torch.optim import Optimizer
 
-from torchlift.hooks import HookTable, is_overridden
+from torchlift.hooks import is_overridden
 from torchlift.precision import Precision
-from torchlift.profiling import action_of, timed
-from torchlift.run import Run, accepts_plain_step, batch_step, make_transfer, own_method
+from torchlift.profiling import timed
+from torchlift.run import Run, accepts_plain_step
 from torchlift.strategies import Strategy
 from torchlift.utilities.exceptions import MisconfigurationException
 from torchlift.utilities.rank_zero import warn_once
@@ -26,23 +26,6 @@ from torchlift.utilities.rank_zero import warn_once
 _TORCHS_ZERO_GRAD = Optimizer.zero_grad
 
 Step = Callable[[Run, Any, int], dict[str, Any]]
-
-
-def look_up(run: Run) -> None:
-    """Who listens and which methods are the user's own: before the first epoch, and whenever one of them changed."""
-    trainer, module = run.trainer, run.module
-    trainer._replaced = False
-    run.listening = list(trainer.callbacks)
-    run.hooks = HookTable(trainer, module, run.logged)
-    run.transfer = make_transfer(module, run.datamodule, run.precision, trainer.strategy)
-    run.automatic = module.automatic_optimization
-    run.own_optimizer_step = own_method(run, "optimizer_step")
-    run.own_backward = own_method(run, "backward", action_of("Strategy", trainer.strategy, "backward"))
-    run.own_zero_grad = own_method(run, "optimizer_zero_grad")
-    run.own_clipping = own_method(run, "configure_gradient_clipping") or run.strategy_clipping
-    run.own_scheduler_step = own_method(run, "lr_scheduler_step")
-    run.training_step = batch_step(module, "training_step", run.precision)
-    choose_step(run)
 
 
 def choose_step(run: Run) -> None:

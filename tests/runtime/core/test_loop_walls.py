@@ -75,8 +75,8 @@ def calls_per_step(lab: Any, log: bool, evaluates: bool = False) -> float:
 
 
 def test_python_calls_of_a_step(lab: Any) -> None:
-    assert calls_per_step(lab, log=False) <= 5
-    assert calls_per_step(lab, log=True) <= 10
+    assert calls_per_step(lab, log=False) <= 8
+    assert calls_per_step(lab, log=True) <= 13
     assert calls_per_step(lab, log=False, evaluates=True) <= 4
 
 
