@@ -159,7 +159,7 @@ def from_stored(kept: Mapping[str, Any], kind: Any) -> Any:
     """What :func:`to_stored` took apart; `kind` is a class in checkpoints of Lightning's."""
     if kind == "DictConfig":
         try:
-            from omegaconf import OmegaConf
+            from omegaconf import OmegaConf  # type: ignore[import-not-found,unused-ignore]
         except ModuleNotFoundError:  # the values are all there without it
             return AttributeDict(kept)
         return OmegaConf.create(dict(kept))
