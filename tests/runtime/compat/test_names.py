@@ -25,8 +25,12 @@ def lightnings() -> dict[str, list[str]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for found in pkgutil.walk_packages(lightning.__path__, "lightning.pytorch."):
-            if "._" not in found.name:
+            if "._" in found.name:
+                continue
+            try:
                 exported[found.name] = getattr(importlib.import_module(found.name), "__all__", [])
+            except ModuleNotFoundError:  # a package that Lightning itself only needs there, as requests for serving
+                continue
     return exported
 
 
