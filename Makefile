@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format test-templates test-extras samples bench chaos mutants corpus clean
+.PHONY: help demo test lint format codes test-templates test-extras samples bench chaos mutants corpus clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-templates: $(STAMP)  ## Render every project template and run each project'
 samples: $(STAMP)  ## Write the converted twin of every sample again
 	@status=0; for script in samples/*/train.py; do \
 		$(BIN)/torchlift convert --force --quiet "$$script" || status=1; done; exit $$status
+
+codes: $(STAMP)  ## Write docs/codes.md again, from the pages of the converter's codes
+	$(BIN)/python -m torchlift_convert explain --format markdown > docs/codes.md
 
 bench: $(STAMP)  ## Measure speed, as ratios to a bare loop; fails when a limit is broken
 	@status=0; for bench in tests/benchmarks/bench_*.py; do $(BIN)/python "$$bench" || status=1; done; exit $$status

@@ -41,6 +41,12 @@ def test_meanings_are_phrases_and_no_two_are_the_same() -> None:
     assert all(meaning and not meaning.endswith(".") for meaning in CODES.values())
 
 
+def test_each_code_has_a_page() -> None:
+    """Write pages/TLnnn.md (explain.py says how), then `make codes`."""
+    pages = {path.stem for path in (PACKAGE / "pages").glob("*.md")}
+    assert pages == set(CODES)
+
+
 def test_a_refusal_knows_its_place_and_its_remedy() -> None:
     (stmt,) = ast.parse("\n@deco\ndef f():\n    pass\n").body
     said = Refuse("TL102", "It cannot be.", stmt, "Do it otherwise.").diagnostic
