@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from torchlift_convert.effects import Judge
 from torchlift_convert.facts import MakesLoader
 from torchlift_convert.program import Frame, Program, Var
 from torchlift_convert.recognisers import fact_of
@@ -113,6 +114,36 @@ def data_variables(roles: Roles, program: Program) -> frozenset[Var]:
     # parameters that the caller's variables are known by
     found |= {v for v, ps in roles.definitions.items() for p in ps if p.value and variable(p.value, p.frame) in found}
     return frozenset(found)
+
+
+def unknown_iterables(roles: Roles, program: Program, judge: Judge) -> frozenset[Var]:
+    """Variables that something is taken from one by one, and that code out of sight has made: loaders, for all we know.
+
+    Making a loader's iterator draws, and so may its first batch.
+    """
+    found: set[Var] = set()
+    for var, places in roles.definitions.items():
+        for place in places:
+            value = place.value if place.value is not None else getattr(place.stmt, "value", None)
+            if isinstance(value, ast.Call) and judge.of(value, place.frame).unknown:
+                found.add(var)
+    frames = {id(v.frame): v.frame for v in found if v.frame is not None}
+    taken = {n for f in [program.module, *frames.values()] for n in _taken_one_by_one(f.scope)}
+    return frozenset(v for v in found if v.name in taken)
+
+
+def _taken_one_by_one(scope: ast.AST) -> set[str]:
+    """Names that something goes through, in a scope and those inside it: by a loop, an unpacking, list() or next()."""
+    through: list[ast.expr] = []
+    for node in ast.walk(scope):
+        match node:
+            case ast.For(iter=one) | ast.comprehension(iter=one) | ast.Starred(value=one):
+                through.append(one)
+            case ast.Assign(targets=[ast.Tuple() | ast.List()], value=ast.Name() as one):
+                through.append(one)
+            case ast.Call(func=ast.Name(id="iter" | "next" | "list" | "tuple" | "sorted" | "dict" | "set"), args=args):
+                through += args
+    return {n.id for one in through for n in ast.walk(one) if isinstance(n, ast.Name)}
 
 
 _CONTAINER = (ast.Dict, ast.DictComp, ast.List, ast.ListComp, ast.Tuple)

@@ -14,7 +14,7 @@ from torchlift_convert.emit_script import ScriptWriter
 from torchlift_convert.facts import Bar
 from torchlift_convert.findings import never_trained_again
 from torchlift_convert.listing import goes_over_list
-from torchlift_convert.loaders import containers, data_variables, makers_of, oddity_of
+from torchlift_convert.loaders import containers, data_variables, makers_of, oddity_of, unknown_iterables
 from torchlift_convert.loops import is_range
 from torchlift_convert.nest import Finder, Nest
 from torchlift_convert.plan import Plan
@@ -51,7 +51,8 @@ def make_plan(program: Program, nest: Nest) -> Plan:
 def _plan(program: Program, nest: Nest) -> Plan:
     judge = Judge(program)
     roles = assign_roles(program, nest)
-    judge.data, judge.containers = data_variables(roles, program), containers(roles)
+    judge.containers = containers(roles)
+    judge.data = data_variables(roles, program) | unknown_iterables(roles, program, judge)
     regions = Cutter(program, nest, roles, judge).cut()
     bars = read_bars(regions, roles, judge)
     if bars:  # they stay what they were

@@ -103,7 +103,7 @@ def test_a_page_has_everything(code: str) -> None:
     page = PAGES["TL302"]
     for text in (page.title, page.meaning, page.why, page.remedy, page.example):
         assert " ".join(text.split()) in said
-    assert "-         if loss > 1e-3:" in result.stdout
+    assert "-        if loss > 1e-3:" in result.stdout
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
