@@ -11,9 +11,20 @@ import ast
 from torchlift_convert import facts as F
 from torchlift_convert.names import declared_outer
 from torchlift_convert.program import Frame, Item, Var
-from torchlift_convert.regions import BACKWARD, OPT_STEP, ZERO_GRAD, Gone, Header, Region, Regions, call_fact, exits_of
+from torchlift_convert.regions import (
+    BACKWARD,
+    OPT_STEP,
+    ZERO_GRAD,
+    Gone,
+    Header,
+    NotAutomatic,
+    Region,
+    Regions,
+    call_fact,
+    exits_of,
+)
 from torchlift_convert.roles import add_definitions, variable
-from torchlift_convert.stepping import NotAutomatic, Stepping
+from torchlift_convert.stepping import Stepping
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -39,7 +50,7 @@ def closure_regions(stepping: Stepping, body: list[Item], header: Header | None)
     ):
         return None
     between = optimizing[marks.backward + 1 : marks.step]
-    if marks.zero > marks.backward or between or any(exits_of(i.stmt) for i in inside):
+    if marks.scaled or marks.zero > marks.backward or between or any(exits_of(i.stmt) for i in inside):
         return None
     judge, batch = stepping.judge, _batch_names(header)
     if any(judge.reads(i) & batch or exits_of(i.shape) for i in early) or (early and declared_outer(function)):

@@ -23,6 +23,7 @@ CODES: dict[str, str] = {
     "TL302": "manual optimization was needed",
     "TL303": "an optimizer that cannot be handed to a Trainer",
     "TL310": "the model is never put back into training mode",
+    "TL401": "gradients are clipped while they are scaled",
     "TL701": "the data cannot be told apart from the rest",
     "TL702": "the batches come from something that a Trainer cannot iterate",
     "TL900": "a bug of the converter",

@@ -27,6 +27,7 @@ from torchlift_convert.regions import Header, Region, exits_of
 from torchlift_convert.remarks import Remarks
 from torchlift_convert.rewrite import Edits, Origins, source_of
 from torchlift_convert.roles import variable
+from torchlift_convert.scaling import may_be_fused
 from torchlift_convert.storage import loop_variables
 from torchlift_convert.trainer_args import epochs_of
 from torchlift_convert.types import Optimization
@@ -160,7 +161,10 @@ class ModuleWriter:
         self._unpack(block, region, env)
         if region is Region.STEP and plan.regions.optimization is Optimization.MANUAL:
             names = ", ".join(v.name for v in plan.roles.optimizers)
-            block.line(f"{names} = self.optimizers()")
+            if plan.roles.scalers and may_be_fused(plan.roles):  # the scaler tells a fused one what to divide by
+                block.line(f"{names} = self.optimizers(use_pl_optimizer=False)")
+            else:
+                block.line(f"{names} = self.optimizers()")
         metrics = metrics_of(plan, region, env)
         leaving = next((n for n, i in enumerate(items) if exits_of(i.shape)), len(items))
         if leaving < len(items):

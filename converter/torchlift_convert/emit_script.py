@@ -10,7 +10,7 @@ import libcst as cst
 from torchlift_convert.blocks import Block, Statement
 from torchlift_convert.emit_data import DataWriter
 from torchlift_convert.emit_module import ModuleWriter
-from torchlift_convert.emit_trainer import TrainerWriter, alias
+from torchlift_convert.emit_trainer import GRAD_SCALING, TrainerWriter, alias, scaling_class
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.handlers import catching_exit, names_interrupt
 from torchlift_convert.plan import Param, Plan
@@ -236,6 +236,9 @@ class ScriptWriter:
             first = last = earlier
         if plan.wraps_batches:
             out.append((first, _spaced(cst.parse_statement(BATCHES))))
+        if plan.regions.scaler is not None:
+            text = GRAD_SCALING.format(name=scaling_class(plan), lightning=self.lightning)
+            out.append((first, _spaced(cst.parse_statement(text))))
         if plan.data is not None:
             made = DataWriter(plan, plan.data, self.origins, self.lightning, self.dataloader).write()
             out.append((first, _spaced(made)))

@@ -7,9 +7,25 @@ import ast
 from torchlift_convert.environment import Environment, epoch_variables
 from torchlift_convert.plan import Plan
 from torchlift_convert.program import Var
+from torchlift_convert.reserved import unique
 from torchlift_convert.rewrite import rewrite_text, source_of
 
+GRAD_SCALING = '''class {name}({lightning}.pytorch.plugins.MixedPrecision):
+    """Scales the loss and steps through the script's own scaler; autocast stays where the script has it."""
+
+    def __init__(self, scaler):
+        super().__init__("16-mixed", "cuda", scaler)
+
+    def forward_context(self):
+        return nullcontext()
+'''
 MOVED_BACK = "the Trainer has moved it to the CPU"
+
+
+def scaling_class(plan: Plan) -> str:
+    """What the class is called that steps through the script's scaler."""
+    names = {n.id for n in ast.walk(plan.program.script.tree) if isinstance(n, ast.Name)}
+    return unique("GradScaling", names | set(plan.program.module.classes))
 
 
 def alias(plan: Plan, var: Var) -> str:
@@ -84,6 +100,9 @@ class TrainerWriter:
             out.append(f"gradient_clip_val={ast.unparse(clip.limit)}")
             if clip.algorithm != "norm":
                 out.append(f'gradient_clip_algorithm="{clip.algorithm}"')
+        if plan.regions.scaler is not None:
+            held = self.env.text(plan.regions.scaler) or plan.regions.scaler.name
+            out.append(f"plugins=[{scaling_class(plan)}({held})]")
         if plan.regions.limit_one is not None:
             out.append(f"limit_train_batches=1 if {source_of(*plan.regions.limit_one, self.env)} else None")
         if plan.regions.validation is not None:

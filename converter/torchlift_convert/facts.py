@@ -113,3 +113,16 @@ class GradSwitch(Fact):
 @dataclass(frozen=True, eq=False)
 class MakesDevice(Fact):
     """``torch.device(...)``"""
+
+
+@dataclass(frozen=True, eq=False)
+class MakesScaler(Fact):
+    """A gradient scaler of torch is made."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling(Fact):
+    """``receiver.scale(loss)``, ``receiver.unscale_(optimizer)``, ``receiver.update()``: its role says of what."""
+
+    receiver: ast.expr
+    verb: str  # 'scale', 'unscale_' or 'update'

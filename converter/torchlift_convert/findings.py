@@ -9,8 +9,9 @@ from torchlift_convert.diagnostics import finding
 from torchlift_convert.names import own_nodes
 from torchlift_convert.plan import Plan
 from torchlift_convert.program import Frame, Item
-from torchlift_convert.recognisers import fact_of
+from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.roles import nest_items
+from torchlift_convert.scaling import scales
 from torchlift_convert.syntax import nodes_of
 from torchlift_convert.types import Diagnostic
 
@@ -61,3 +62,23 @@ def _modes(plan: Plan, item: Item) -> list[F.Mode]:
             inner = Frame(*target)
             stack += [(n, inner) for n in own_nodes(target[0])]
     return found
+
+
+def clipped_while_scaled(plan: Plan) -> list[Diagnostic]:
+    """A clip between the backward of a scaled loss and the unscaling: its limit is that many times smaller."""
+    program, roles, scaled = plan.program, plan.roles, False
+    for item in plan.nest.body:
+        for fact in facts_of(item.stmt, item.frame, program):
+            if scales(fact, item.frame, roles):
+                scaled = isinstance(fact, F.Scaling) and fact.verb == "scale"
+            elif isinstance(fact, F.Clip) and scaled:
+                return [
+                    finding(
+                        "TL401",
+                        "Gradients are clipped while the scaler's factor is in them, so the limit is that much "
+                        "smaller. The conversion keeps this.",
+                        item.stmt,
+                        "If that is not meant, call scaler.unscale_(optimizer) in front of it.",
+                    )
+                ]
+    return []

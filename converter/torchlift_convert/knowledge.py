@@ -17,8 +17,9 @@ QUIET: tuple[str, ...] = tuple(
     torch.round torch.sigmoid torch.softmax torch.matmul torch.mm torch.flatten torch.reshape torch.numel
     torch.is_tensor torch.no_grad torch.enable_grad torch.set_grad_enabled torch.inference_mode torch.Size
     torch.float torch.sparse_coo_tensor torch.sparse. torch.Generator torch.set_num_threads torch.isnan
-    torch.isfinite torch.load torch.autograd.Variable torch.utils.data.DataLoader
-    torch.utils.data.dataloader.DataLoader torch.utils.data.TensorDataset torch.utils.data.Subset
+    torch.isfinite torch.load torch.autocast torch.amp. torch.cpu.amp. torch.autograd.Variable
+    torch.utils.data.DataLoader torch.utils.data.dataloader.DataLoader torch.utils.data.TensorDataset
+    torch.utils.data.Subset
     torch.utils.data.ConcatDataset torch.utils.data.RandomSampler torch.utils.data.SequentialSampler
     torch.utils.data.SubsetRandomSampler torch.utils.data.sampler. torchvision.datasets. torchvision.transforms.
     torchvision.utils.make_grid numpy.array numpy.asarray numpy.zeros numpy.ones numpy.arange numpy.linspace

@@ -12,7 +12,7 @@ from torchlift_convert.diagnostics import Refuse, note
 from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
 from torchlift_convert.facts import Bar
-from torchlift_convert.findings import never_trained_again
+from torchlift_convert.findings import clipped_while_scaled, never_trained_again
 from torchlift_convert.listing import goes_over_list
 from torchlift_convert.loaders import containers, data_variables, makers_of, oddity_of, unknown_iterables
 from torchlift_convert.loops import is_range
@@ -122,6 +122,8 @@ def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
     module = writer.write()
     if dataloader == "DataLoader" and "DataLoader" not in plan.program.imports:
         module = _import_in_head(module, "from torch.utils.data import DataLoader")
+    if plan.regions.scaler is not None and plan.program.imports.get("nullcontext") != "contextlib.nullcontext":
+        module = _import_in_head(module, "from contextlib import nullcontext")
     if "torch" in writer.used and "torch" not in plan.program.imports:
         module = _import_in_head(module, "import torch")
     module = with_import(module, lightning, target)
@@ -148,7 +150,7 @@ def _import_in_head(module: cst.Module, line: str) -> cst.Module:
 
 def findings_of(plan: Plan) -> tuple[Diagnostic, ...]:
     """What the user should know about a conversion that was made."""
-    out: list[Diagnostic] = never_trained_again(plan)
+    out: list[Diagnostic] = never_trained_again(plan) + clipped_while_scaled(plan)
     if plan.regions.why_manual is not None:
         why, stmt = plan.regions.why_manual
         out.append(note("TL302", f"Manual optimization: {why}.", stmt))

@@ -64,6 +64,7 @@ class Regions:
     validation: Header | None = None
     loss: tuple[ast.expr, Frame] | None = None
     clip: tuple[F.Clip, Frame] | None = None
+    scaler: Var | None = None  # through which the Trainer steps
     stepped_by_trainer: dict[Var, str] = field(default_factory=dict)  # scheduler -> 'epoch' or 'step'
     gone: dict[ast.stmt, Gone] = field(default_factory=dict)
     limit_one: tuple[ast.expr, Frame] | None = None  # when this holds, one batch an epoch
@@ -73,6 +74,14 @@ class Regions:
 
     def of(self, region: Region) -> tuple[Item, ...]:
         return self.items.get(region, ())
+
+
+class NotAutomatic(Exception):
+    """Why the Trainer may not optimize by itself, and the statement that shows it."""
+
+    def __init__(self, why: str, stmt: ast.stmt) -> None:
+        super().__init__(why)
+        self.why, self.stmt = why, stmt
 
 
 ZERO_GRAD = Gone(FateKind.TRAINER, "Trainer: gradients are zeroed before each backward")

@@ -43,11 +43,12 @@ class Roles:
     foreign: frozenset[Var] = field(default=frozenset())
     handed: frozenset[Var] = field(default=frozenset())
     tensors: frozenset[Var] = field(default=frozenset())
+    scalers: frozenset[Var] = field(default=frozenset())
 
     @property
     def trained(self) -> frozenset[Var]:
         """Everything that a step of an optimizer or scheduler changes."""
-        return frozenset({*self.models, *self.optimizers, *self.schedulers, *self.tensors})
+        return frozenset({*self.models, *self.optimizers, *self.schedulers, *self.tensors, *self.scalers})
 
     def is_state_of_training(self, var: Var) -> bool:
         return var in self.trained
@@ -148,17 +149,21 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
 
     stepped: set[Var] = set()
     zeroed: set[Var] = set()
+    told: set[Var] = set()  # what a step is given
     for item in nest_items(nest):
         for fact in facts_of(item.stmt, item.frame, program):
             if isinstance(fact, (F.Step, F.ZeroGrad)):
                 var = variable(fact.receiver, item.frame)
                 if var is not None:
                     (stepped if isinstance(fact, F.Step) else zeroed).add(var)
+                if isinstance(fact, F.Step):  # ``scaler.step(optimizer)``
+                    given = (variable(a, item.frame) for a in fact.node.args)
+                    told |= {v for v in given if v is not None}
     returned = _returned_loaders(program, defs)
     handed = _handed(program, nest.home, callers, defs, returned)
     optimizers: dict[Var, F.MakesOptimizer | None] = {}
     for var, fact in (made_by(F.MakesOptimizer) | handed).items():
-        if isinstance(fact, F.MakesOptimizer) and (var.frame is nest.home or var in stepped | zeroed):
+        if isinstance(fact, F.MakesOptimizer) and (var.frame is nest.home or var in stepped | zeroed | told):
             optimizers[var] = fact
     foreign = {v for v in stepped & zeroed if v not in optimizers}
     schedulers: dict[Var, F.MakesScheduler | None] = {}
@@ -181,7 +186,8 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
         namespaces=frozenset(made_by(F.MakesNamespace)),
         bars=frozenset(made_by(F.Bar)),
         foreign=frozenset(foreign),
-        handed=frozenset(v for v, f in handed.items() if not isinstance(f, F.MakesLoader)),
+        handed=frozenset(v for v, f in handed.items() if isinstance(f, F.MakesOptimizer | F.MakesScheduler)),
+        scalers=frozenset(v for v, f in (made_by(F.MakesScaler) | handed).items() if isinstance(f, F.MakesScaler)),
         tensors=_tensors(program, defs, optimizers) - set(models),
     )
 
@@ -240,7 +246,7 @@ def _handed(
         given = [site.arguments[name] for site in callers.sites]
         made = [_made(*one, program, defs) or returned.get(variable(*one) or var) for one in given]
         kinds = {type(one) for one in made}
-        if len(kinds) == 1 and kinds <= {F.MakesOptimizer, F.MakesScheduler, F.MakesLoader}:
+        if len(kinds) == 1 and kinds <= {F.MakesOptimizer, F.MakesScheduler, F.MakesLoader, F.MakesScaler}:
             assert made[0] is not None
             found[var] = made[0]
     return found

@@ -24,12 +24,14 @@ from torchlift_convert.regions import (
     ZERO_GRAD,
     Gone,
     Header,
+    NotAutomatic,
     Region,
     Regions,
     call_fact,
     exits_of,
 )
 from torchlift_convert.roles import Roles, nest_items, variable
+from torchlift_convert.scaling import SCALER, Scaled, plainly, scaled, scales
 from torchlift_convert.syntax import nodes_of
 from torchlift_convert.types import FateKind, Optimization
 
@@ -42,6 +44,7 @@ class Marks:
     backward: int
     step: int
     loss: ast.expr
+    scaled: Scaled | None = None
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,6 @@ class Graph:
 
 
 Limit = tuple[ast.expr, Frame, ast.stmt]  # an option, its frame, and the statement that it guards
-
-
-class NotAutomatic(Exception):
-    """Why the Trainer may not optimize by itself, and the statement that shows it."""
-
-    def __init__(self, why: str, stmt: ast.stmt) -> None:
-        super().__init__(why)
-        self.why, self.stmt = why, stmt
 
 
 @dataclass(eq=False)
@@ -95,8 +90,9 @@ class Stepping:
             )
 
     def _check_manual(self, body: list[Item]) -> None:
-        steps = [f for i in body for f in facts_of(i.stmt, i.frame, self.program) if isinstance(f, F.Step)]
-        if not any(variable(s.receiver, i.frame) in self.roles.optimizers for i in body for s in steps):
+        pairs = [(f, i.frame) for i in body for f in facts_of(i.stmt, i.frame, self.program) if isinstance(f, F.Step)]
+        stepped = {variable(e, frame) for f, frame in pairs for e in (f.receiver, *f.node.args)}
+        if not stepped & set(self.roles.optimizers):
             raise Refuse(
                 "TL301",
                 "No torch optimizer steps in this loop: the weights are updated by hand or inside a function.",
@@ -128,7 +124,9 @@ class Stepping:
         loss = marks.loss
         self._check_zeroed(body, marks)
         drop = {marks.zero: ZERO_GRAD, marks.backward: BACKWARD, marks.step: OPT_STEP}
-        between = [i for n, i in enumerate(body) if marks.backward < n < marks.step]
+        if marks.scaled is not None:
+            drop |= {n: SCALER for n in (marks.scaled.unscale, marks.scaled.update) if n is not None}
+        between = [i for n, i in enumerate(body) if marks.backward < n < marks.step and n not in drop]
         late = [i for n, i in enumerate(body) if n > marks.step and n not in drop]
         early = [i for n, i in enumerate(body) if n < marks.backward and n not in drop]
         for item in [*early, *between]:
@@ -151,6 +149,7 @@ class Stepping:
             header,
             loss=(loss, body[marks.backward].frame),
             clip=clip,
+            scaler=marks.scaled.scaler if marks.scaled is not None else None,
             limit_one=limit[:2] if limit else None,
             stops=stops,
         )
@@ -172,8 +171,8 @@ class Stepping:
         found: dict[str, list[int]] = {"zero": [], "backward": [], "step": []}
         loss: ast.expr | None = None
         for n, item in enumerate(body):
-            fact = call_fact(item, self.program)
-            inside = [f for f in facts_of(item.stmt, item.frame, self.program) if f is not None]
+            fact = plainly(call_fact(item, self.program), item.frame, self.roles)
+            inside = list(facts_of(item.stmt, item.frame, self.program))
             match fact:
                 case F.Backward(node=node, target=target) if not (
                     node.args or node.keywords or isinstance(target, ast.NamedExpr)
@@ -186,6 +185,8 @@ class Stepping:
                     found["step"].append(n)
                 case F.ZeroGrad(plain=True) if self._zeroes_all(fact, item):
                     found["zero"].append(n)
+                case F.Scaling() if scales(fact, item.frame, self.roles):
+                    pass
                 case _:
                     if any(self._optimizes(f, item) for f in inside):
                         raise NotAutomatic("backward, zero_grad or step depends on a condition", item.stmt)
@@ -197,12 +198,12 @@ class Stepping:
         if not (backward < step and (zero < backward or zero > step)):
             raise NotAutomatic("zero_grad, backward and step stand in another order", body[zero].stmt)
         assert loss is not None
-        return Marks(zero, backward, step, loss)
+        return Marks(zero, backward, step, loss, scaled(body, backward, step, self.roles, self.judge))
 
     def _optimizes(self, fact: F.Fact, item: Item) -> bool:
-        if isinstance(fact, F.Step):
-            return variable(fact.receiver, item.frame) in self.roles.optimizers
-        return isinstance(fact, (F.Backward, F.ZeroGrad))
+        if isinstance(fact, F.Step) and variable(fact.receiver, item.frame) in self.roles.optimizers:
+            return True
+        return isinstance(fact, F.Backward | F.ZeroGrad) or scales(fact, item.frame, self.roles)
 
     def _zeroes_all(self, fact: F.ZeroGrad, item: Item) -> bool:
         """Does this zero exactly the gradients of the one optimizer?"""
