@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 
+from torchlift_convert import directives
 from torchlift_convert.check import Broken, check
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.ledger import became_of, fates_of
@@ -35,8 +37,15 @@ def convert(source: str | bytes, options: Options | None = None) -> Result:
         return Result(Status.ALREADY)
     if "backward" not in text:
         return Result(Status.NO_LOOP)
+    said = directives.read(text)
+    if said.skip:
+        return Result(Status.SKIPPED)
+    return directives.apply(said, _convert(text, tree, options, said.vouched() | options.vouched))
+
+
+def _convert(text: str, tree: ast.Module, options: Options, vouched: frozenset[tuple[str, int]]) -> Result:
     try:
-        script = parse(text, tree)
+        script = replace(parse(text, tree), vouched=vouched)
     except Unreadable as error:
         return _unreadable(error)
     try:
@@ -52,7 +61,7 @@ def convert(source: str | bytes, options: Options | None = None) -> Result:
         return Result(Status.REFUSED, diagnostics=(broken.diagnostic,))
     return Result(
         Status.CONVERTED,
-        Proof.BY_CONSTRUCTION,
+        Proof.BY_CONSTRUCTION if plan.promise is None else Proof.VOUCHED,
         code=rendered.text,
         optimization=plan.regions.optimization,
         datamodule=plan.data.name if plan.data else None,
@@ -60,6 +69,7 @@ def convert(source: str | bytes, options: Options | None = None) -> Result:
         became=became_of(plan),
         fates=fates_of(plan, rendered, origins),
         diagnostics=findings_of(plan),
+        vouched=(plan.promise.vouch,) if plan.promise is not None else (),
     )
 
 

@@ -28,16 +28,23 @@ CODES: dict[str, str] = {
     "TL702": "the batches come from something that a Trainer cannot iterate",
     "TL900": "a bug of the converter",
     "TL902": "the text is not Python",
+    "TL910": "a comment that ignores nothing",
+    "TL911": "a comment to torchlift that says nothing known",
 }
 
 
 class Refuse(Exception):
-    """Planning gives up on this script; carries what the user is told."""
+    """Planning gives up on this script; carries what the user is told.
 
-    def __init__(self, code: str, message: str, node: ast.stmt | ast.expr | None, remedy: str) -> None:
+    ``claim``: what the author could vouch for instead; only what the converted script then checks (``promises.py``).
+    """
+
+    def __init__(
+        self, code: str, message: str, node: ast.stmt | ast.expr | None, remedy: str, *, claim: str = ""
+    ) -> None:
         super().__init__(message)
         span = span_of(node) if node is not None else Span(1, 1)
-        self.diagnostic = Diagnostic(code, Severity.REFUSAL, message, span, remedy)
+        self.diagnostic = Diagnostic(code, Severity.REFUSAL, message, span, remedy, claim)
 
 
 def finding(code: str, message: str, node: ast.stmt | ast.expr, remedy: str = "") -> Diagnostic:

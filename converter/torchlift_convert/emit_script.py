@@ -239,6 +239,8 @@ class ScriptWriter:
         if plan.regions.scaler is not None:
             text = GRAD_SCALING.format(name=scaling_class(plan), lightning=self.lightning)
             out.append((first, _spaced(cst.parse_statement(text))))
+        if plan.promise is not None:
+            out.append((first, _spaced(cst.parse_statement(plan.promise.source(self.dataloader)))))
         if plan.data is not None:
             made = DataWriter(plan, plan.data, self.origins, self.lightning, self.dataloader).write()
             out.append((first, _spaced(made)))

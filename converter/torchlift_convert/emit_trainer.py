@@ -122,6 +122,8 @@ class TrainerWriter:
             iterable = f"{self.dataloader}({iterable}, {as_it_is}, generator=torch.Generator())"
         if plan.index_loader:
             iterable = f"{self.dataloader}({iterable}, batch_size=None, generator=torch.Generator())"
+        if plan.promise is not None:
+            iterable = f"{plan.promise.helper}({iterable})"
         train = f"Batches({iterable})" if plan.wraps_batches else iterable
         validation = plan.regions.validation
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from torchlift_convert.check import Broken
 from torchlift_convert.plan import Plan
@@ -31,8 +32,16 @@ def fates_of(plan: Plan, rendered: Rendered, origins: Origins) -> tuple[Fate, ..
         fate = _fate(stmt, plan, targets, gone, origins)
         if fate is None:
             raise Broken(f"the statement of line {stmt.lineno} has no fate")
-        out.append(fate)
+        out.append(_on_a_word(fate, plan))
     return tuple(out)
+
+
+def _on_a_word(fate: Fate, plan: Plan) -> Fate:
+    """The fate of a statement whose conversion rests on the author's word says so."""
+    vouch = plan.promise.vouch if plan.promise is not None else None
+    if vouch is None or vouch.span != fate.source:
+        return fate
+    return replace(fate, note=f"on the author's word: {vouch.claim}")
 
 
 def _on_node(plan: Plan, key: int, kept: dict[int, ast.stmt]) -> list[ast.stmt]:

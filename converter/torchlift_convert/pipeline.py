@@ -21,6 +21,7 @@ from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Program, build
+from torchlift_convert.promises import PLAIN_LOADER, Promise, promise_of, with_head_note
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.references import references
 from torchlift_convert.regions import Region, Regions
@@ -64,9 +65,10 @@ def _plan(program: Program, nest: Nest) -> Plan:
     header = regions.batches
     indexed = header is not None and is_range(header.iterable)
     listed = goes_over_list(nest, regions, roles, judge)
+    promise = None
     if nest.batches is not None and header is not None and not listed:
-        _check_iterable(program, nest, roles, plan)
-    return replace(plan, index_loader=indexed, list_loader=listed, lazy=lazy)
+        promise = _check_iterable(program, nest, roles, plan, judge)
+    return replace(plan, promise=promise, index_loader=indexed, list_loader=listed, lazy=lazy)
 
 
 def _needs_lazy(regions: Regions, judge: Judge) -> bool:
@@ -74,14 +76,14 @@ def _needs_lazy(regions: Regions, judge: Judge) -> bool:
     return any(judge.of_item(i).draws for i in regions.of(Region.EPOCH_START))
 
 
-def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan) -> None:
-    """What the batch loop goes over must be something that a Trainer iterates in the same way."""
+def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan, judge: Judge) -> Promise | None:
+    """What the batch loop goes over must be something that a Trainer iterates in the same way, or promised to be."""
     header = plan.regions.batches
     assert header is not None
     if is_range(header.iterable):
         changed = {v for v, _ in references(header.iterable, header.source, roles)} & plan.storage.bound
         if not changed:
-            return
+            return None
         raise Refuse(
             "TL702",
             "The range of the batch loop changes inside the loops.",
@@ -93,7 +95,7 @@ def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan) -> N
     if makers_of(header.iterable, header.source, roles, program):
         why = oddity_of(header.iterable, header.source, roles, program)
         if why is None:
-            return
+            return None
         remedy = "Give the dataset a __len__." if "length" in why else "Leave generator= out and seed torch instead."
         raise Refuse("TL702", f"The loader '{ast.unparse(header.iterable)}' {why}.", header.stmt, remedy)
     if any(isinstance(d.value, ast.Call) and isinstance(fact_of(d.value, d.frame, program), Bar) for d in bound):
@@ -103,12 +105,15 @@ def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan) -> N
             header.stmt,
             "Loop over the DataLoader under one bar, count with enumerate(), and compute its text in front of that.",
         )
-    raise Refuse(
+    unseen = var is not None and var not in plan.storage.bound and var in unknown_iterables(roles, program, judge)
+    refusal = Refuse(
         "TL702",
         f"The batches come from '{ast.unparse(header.iterable)}', which is not made by a DataLoader in this script.",
         header.stmt,
         "Make a torch.utils.data.DataLoader before the loop and iterate that.",
+        claim=f"'{ast.unparse(header.iterable)}' is {PLAIN_LOADER}" if unseen else "",
     )
+    return promise_of(refusal, program.script)
 
 
 def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
@@ -128,6 +133,8 @@ def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
         module = _import_in_head(module, "import torch")
     module = with_import(module, lightning, target)
     module = without_unused_imports(module, script.tree, writer.used)
+    if plan.promise is not None:
+        module = with_head_note(module, plan.promise)
     return render(module, writer.own), origins
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Program, Var
+from torchlift_convert.promises import Promise
 from torchlift_convert.regions import Gone, Regions
 from torchlift_convert.reserved import DATA_RESERVED
 from torchlift_convert.roles import Roles
@@ -106,6 +107,7 @@ class Plan:
     dropped: dict[ast.stmt, Gone] = field(default_factory=dict)
     index_loader: bool = False  # the batches are the numbers of a range
     list_loader: bool = False  # the batches are what a list holds
+    promise: Promise | None = None  # what the loader rests on when the script does not show where it comes from
     lazy: bool = False  # the loader's iterator is made at the first batch
 
     @property

@@ -37,6 +37,7 @@ KIND_WORDS = {
 PROOF_WORDS = {
     Proof.EXACT: "both were run and compared, bit for bit",
     Proof.BY_CONSTRUCTION: "each step of the conversion keeps the numbers; nothing was run",
+    Proof.VOUCHED: "the numbers are kept if the author is right, which the script checks when it runs",
     Proof.REORDERED: "the same mathematics, other random draws",
     Proof.REFUSED: "nothing was written",
 }
@@ -144,6 +145,7 @@ def fact_lines(outcome: Outcome, result: Result) -> list[str]:
         ("ledger", ledger_sum(result.fates)),
         ("proof", proof_words(outcome)),
     ]
+    facts += [("word", f"line {v.span.first}: {v.code}: {sentence(v.claim)}") for v in result.vouched]
     return [f"{key + ':':<8} {value}" for key, value in facts if value]
 
 
@@ -203,6 +205,8 @@ def failure_lines(outcome: Outcome) -> list[str]:
     match outcome.status:
         case Status.REFUSED:
             return [*found, f"{name} was not converted; nothing was written."]
+        case Status.SKIPPED:
+            return [f"{name}: a comment asks torchlift to leave this file alone (skip-file); nothing was written."]
         case Status.ALREADY:
             return found or [f"{name}: this is Lightning code already; nothing was written."]
         case Status.NO_LOOP:
@@ -250,6 +254,7 @@ def outcome_record(outcome: Outcome) -> dict[str, Any]:
         "ledger": {"statements": len(result.fates)} | ledger(result.fates),
         "became": [{"source": b.source, "lines": lines(b.span), "target": b.target} for b in result.became],
         "fates": [fate_record(fate) for fate in result.fates],
+        "vouched": [{"code": v.code, "lines": lines(v.span), "claim": v.claim} for v in result.vouched],
         "diagnostics": [diagnostic_record(d) for d in sorted_diagnostics(result.diagnostics)],
         "message": text_report(outcome, quiet=True),
         "problem": problem and {"message": problem.message, "line": problem.line, "remedy": problem.remedy},
@@ -273,6 +278,7 @@ def diagnostic_record(diagnostic: Diagnostic) -> dict[str, Any]:
         "message": diagnostic.message,
         "lines": lines(diagnostic.span),
         "remedy": diagnostic.remedy,
+        "claim": diagnostic.claim or None,
     }
 
 

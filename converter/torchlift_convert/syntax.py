@@ -37,6 +37,7 @@ class Script:
     node: dict[ast.stmt, cst.BaseStatement | cst.BaseSmallStatement]
     line: dict[ast.stmt, cst.SimpleStatementLine]  # of small statements: the line they stand on
     parent: dict[ast.stmt, ast.stmt | None]
+    vouched: frozenset[tuple[str, int]] = frozenset()  # codes and lines for which the author gives a word
 
     def span(self, node: ast.stmt | ast.expr) -> Span:
         return span_of(node)

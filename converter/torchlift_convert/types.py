@@ -60,6 +60,16 @@ class Diagnostic:
     message: str
     span: Span
     remedy: str = ""
+    claim: str = ""  # of a refusal that the author's word would take back: what the word would say
+
+
+@dataclass(frozen=True)
+class Vouch:
+    """The author's word in place of a proof: ``ignore[code]`` on a line that would be refused otherwise."""
+
+    code: str
+    span: Span
+    claim: str
 
 
 class Proof(StrEnum):
@@ -67,6 +77,7 @@ class Proof(StrEnum):
 
     EXACT = "exact"  # both were run and compared
     BY_CONSTRUCTION = "exact-by-construction"  # every step of the conversion preserves the numbers
+    VOUCHED = "on-your-word"  # the same, if what the author vouches for holds; the script checks it when it runs
     REORDERED = "reordered"  # same mathematics, other order of random draws
     REFUSED = "refused"
 
@@ -76,6 +87,7 @@ class Status(StrEnum):
     REFUSED = "refused"  # a training loop that cannot be carried over
     NO_LOOP = "no-loop"  # nothing to convert
     ALREADY = "already-lightning"
+    SKIPPED = "skipped"  # the file asks to be left alone
     UNREADABLE = "unreadable"  # not Python, does not parse
 
 
@@ -97,6 +109,7 @@ class Options:
 
     target: Target = Target.TORCHLIFT
     filename: str = "train.py"  # used in messages only
+    vouched: frozenset[tuple[str, int]] = frozenset()  # codes and lines, as ignore[...] in the script would name them
 
 
 @dataclass(frozen=True)
@@ -121,6 +134,7 @@ class Result:
     became: tuple[Became, ...] = ()
     fates: tuple[Fate, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    vouched: tuple[Vouch, ...] = ()
 
     @property
     def refusals(self) -> tuple[Diagnostic, ...]:

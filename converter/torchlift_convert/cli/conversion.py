@@ -143,7 +143,7 @@ def write_in_place(
 def exit_code(mode: Mode, outcome: Outcome) -> ExitCode:
     if outcome.problem is not None:
         return ExitCode.UNUSABLE
-    if mode is Mode.CHECK and outcome.status in (Status.NO_LOOP, Status.ALREADY):
+    if mode is Mode.CHECK and outcome.status in (Status.NO_LOOP, Status.ALREADY, Status.SKIPPED):
         return ExitCode.DONE
     if outcome.verdict is not None and outcome.verdict.answer is not Answer.EXACT:
         return ExitCode.LEFT

@@ -21,5 +21,6 @@ EXIT_OF_STATUS = {
     Status.REFUSED: ExitCode.LEFT,
     Status.NO_LOOP: ExitCode.UNUSABLE,
     Status.ALREADY: ExitCode.UNUSABLE,
+    Status.SKIPPED: ExitCode.UNUSABLE,
     Status.UNREADABLE: ExitCode.UNUSABLE,
 }

@@ -128,7 +128,7 @@ def pointer(row: Row) -> str:
         return f"<- {place}"
     if fate.kind is FateKind.REFUSED:
         return fate.note or "to be done by hand"
-    where = ", ".join(filter(None, [destination(fate), place]))
+    where = ", ".join(filter(None, [destination(fate), place, fate.note]))
     return f"-> {where}" if where else ""
 
 

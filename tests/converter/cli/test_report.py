@@ -185,6 +185,7 @@ def test_the_json_report_holds_everything() -> None:
                 "message": "the model is never put back into training mode.",
                 "lines": [12, 12],
                 "remedy": "",
+                "claim": None,
             },
             {
                 "code": "TL901",
@@ -192,9 +193,11 @@ def test_the_json_report_holds_everything() -> None:
                 "message": "plots are drawn after the loop",
                 "lines": [60, 60],
                 "remedy": "",
+                "claim": None,
             },
         ],
         "problem": None,
+        "vouched": [],
     }
 
 

@@ -1,0 +1,69 @@
+"""Refusals that the author's word takes back: what the word is about is checked when the converted script runs.
+
+Only what a running script can check may be vouched for. A word that does not hold ends the run with a sentence,
+instead of training to other numbers.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+import libcst as cst
+
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.reserved import unique
+from torchlift_convert.syntax import Script
+from torchlift_convert.types import Vouch
+
+PLAIN_LOADER = "a plain DataLoader (no subclass), with a length and without a generator of its own"
+
+_HELPER = '''def {name}(loader):
+    """The loader, if it is {claim}."""
+    if type(loader) is not {dataloader} or loader.generator is not None:
+        raise TypeError(f"this script was converted for a plain DataLoader, not for {{loader!r}}")
+    len(loader)  # an error for a stream without a length
+    return loader
+'''
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A word that was taken, and what the helper that holds it to the script is called."""
+
+    vouch: Vouch
+    helper: str
+
+    def source(self, dataloader: str) -> str:
+        """The helper's definition."""
+        return _HELPER.format(name=self.helper, claim=PLAIN_LOADER, dataloader=dataloader)
+
+
+def promise_of(refusal: Refuse, script: Script) -> Promise:
+    """The author's word in place of a proof; the refusal itself where nobody has given it, or where none would do."""
+    told = refusal.diagnostic
+    if not told.claim or (told.code, told.span.first) not in script.vouched:
+        raise refusal
+    taken = {n.id for n in ast.walk(script.tree) if isinstance(n, ast.Name)}
+    taken |= {n.name for n in ast.walk(script.tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    taken |= {(n.asname or n.name).partition(".")[0] for n in ast.walk(script.tree) if isinstance(n, ast.alias)}
+    return Promise(Vouch(told.code, told.span, told.claim), unique("as_promised", taken))
+
+
+def with_head_note(module: cst.Module, promise: Promise) -> cst.Module:
+    """Say at the top of the file on whose word it rests."""
+    vouch = promise.vouch
+    place = f"{vouch.code}, line {vouch.span.first} of the original; {promise.helper}() checks it"
+    lines = (
+        f"# Converted on the author's word ({place}):",
+        f"# {vouch.claim}.",
+    )
+    head = [cst.EmptyLine(comment=cst.Comment(line)) for line in lines]
+    old = list(module.header)
+    fixed = next((n for n, line in enumerate(old) if not _is_fixed(line)), len(old))  # #! and coding stay on top
+    return module.with_changes(header=[*old[:fixed], *head, *old[fixed:]])
+
+
+def _is_fixed(line: cst.EmptyLine) -> bool:
+    text = line.comment.value if line.comment is not None else ""
+    return text.startswith("#!") or "coding" in text
