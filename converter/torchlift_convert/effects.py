@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torchlift_convert.knowledge import BUILTINS, CLOCKS, GROWING_OR_SHRINKING, QUIET, QUIET_METHODS, WRITING, listed
-from torchlift_convert.names import access, own_nodes, parameters
+from torchlift_convert.names import access, declared_outer, own_nodes, parameters
 from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, item_flow, reads_of
 from torchlift_convert.syntax import nodes_of
 
@@ -210,7 +210,34 @@ class Judge:
         for node in nodes_of(item.shape):
             for name in self._changed(node, item.frame):
                 found |= reads_of(item.frame, name)
-        return frozenset(found)
+        return frozenset(found | self._changed_through(item))
+
+    def _changed_through(self, item: Item) -> set[Var]:
+        """What the script's functions that a statement calls bind or change outside of themselves."""
+        found: set[Var] = set()
+        seen: set[ast.AST] = set()
+        stack = [(n, item.frame) for n in nodes_of(item.shape) if isinstance(n, ast.Call)]
+        while stack:
+            call, frame = stack.pop()
+            for func, outer in self._called(call, frame):
+                if func in seen:
+                    continue
+                seen.add(func)
+                inner = Frame(func, outer)
+                bound = frozenset[str]().union(*(access(s).binds for s in func.body)) & declared_outer(func)
+                found |= {inner.resolve(n) for n in self._changed_by(func, outer) | bound if n not in inner.locals}
+                stack += [(n, inner) for n in own_nodes(func) if isinstance(n, ast.Call)]
+        return found
+
+    def _called(self, call: ast.Call, frame: Frame) -> list[tuple[FunctionNode, Frame]]:
+        """The script's functions, or methods of that name, that a call may run."""
+        match call.func:
+            case ast.Name(id=name):
+                target = frame.function(name)
+                return [target] if target is not None else []
+            case ast.Attribute(attr=attr):
+                return [(m, self.program.module) for m in self.methods.get(attr, ())]
+        return []
 
     def _changed(self, node: ast.AST, frame: Frame) -> list[str]:
         """Names whose objects a node may change. A bare call is there for what it changes, another for its value."""

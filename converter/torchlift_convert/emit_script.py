@@ -129,7 +129,8 @@ class ScriptWriter:
             self.written[stmt] = block.body
         for stmt in nest.post:
             block = self._block("kept")
-            self._keep(block, stmt, after)
+            if stmt not in plan.dropped:
+                self._keep(block, stmt, after)
             self.written[stmt] = block.body
 
     def _functions_inside(self, moved: set[ast.stmt]) -> set[ast.stmt]:
@@ -280,9 +281,18 @@ class ScriptWriter:
             return [node]
         for inside in [stmt, *_within(stmt)]:
             self.origins.record(self.script.line.get(inside, self.script.node[inside]), inside)
-        made = node.visit(Splice(self.script, self.written, self.origins, self.own, self._handlers()))
+        made = node.visit(
+            Splice(self.script, self.written, self.origins, self.own, self._handlers(), self._unwrapped())
+        )
+        if isinstance(made, cst.FlattenSentinel):
+            return [one for one in made if isinstance(one, (cst.SimpleStatementLine, cst.BaseCompoundStatement))]
         assert isinstance(made, (cst.SimpleStatementLine, cst.BaseCompoundStatement))
         return [made]
+
+    def _unwrapped(self) -> set[int]:
+        """Bars that the loops stood in."""
+        around = [block.body[block.index] for block in self.plan.nest.path]
+        return {id(self.script.node[s]) for s in around if isinstance(s, ast.With) and s in self.plan.regions.gone}
 
     def _handlers(self) -> dict[int, Callable[[cst.ExceptHandler], cst.ExceptHandler]]:
         """Handlers of Ctrl-C around the loop, and what they become."""

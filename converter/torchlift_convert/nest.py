@@ -17,12 +17,12 @@ from torchlift_convert.facts import GradSwitch
 from torchlift_convert.folding import decided, is_learned, live_nodes
 from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.hidden import refuse_hidden
-from torchlift_convert.loops import Loop, is_range, is_small
+from torchlift_convert.loops import Loop, is_small
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.rounds import refuse_calls, refuse_phases, round_of, written_values
-from torchlift_convert.showing import is_bar, stands_in_bars
+from torchlift_convert.showing import counted, is_bar, refuse_read_bar, stands_in_bars
 from torchlift_convert.syntax import blocks_of, is_backward, nodes_of
 from torchlift_convert.types import FateKind
 
@@ -164,7 +164,10 @@ class Finder:
                 inside = [b for b in blocks_of(stmt) if any(self.reaches(s, frame) for s in b)]
                 if len(inside) != 1:
                     raise Refuse("TL101", "Training happens in several branches.", stmt, "Keep one training loop.")
-                return self._locate(frame, inside[0], here, conditional or not is_main_guard(stmt))
+                shows = isinstance(stmt, ast.With) and stands_in_bars(stmt, frame, self.judge)
+                if shows:
+                    self.merged.append((stmt, FateKind.TRAINER, "Trainer: progress bar"))
+                return self._locate(frame, inside[0], here, conditional or not (shows or is_main_guard(stmt)))
         called = self._call_of(stmt)
         target = frame.function(called.func.id) if called and isinstance(called.func, ast.Name) else None
         if target is None:
@@ -202,8 +205,9 @@ class Finder:
         inner = [i for i, e in enumerate(entries) if isinstance(e, LoopEntry)]
         kept = [e for e in entries if isinstance(e, Item) and not e.holes]
         beside = len(inner) > 1 or any(self.reaches(e.stmt, e.frame) for e in kept)
-        two_levels = len(inner) == 1 and isinstance(outer, ast.For) and is_range(outer.iter) and not beside
+        two_levels = len(inner) == 1 and isinstance(outer, ast.For) and self._counts(outer, home) and not beside
         if not two_levels or not isinstance(outer, ast.For):
+            refuse_read_bar(outer, home, self.judge)
             return self._one_level(home, outer, path, entries, beside)
         entry = entries[inner[0]]
         assert isinstance(entry, LoopEntry)
@@ -235,7 +239,7 @@ class Finder:
             raise Refuse("TL102", "The training loop is a while loop.", outer, "Write it as 'for step in range(...)'.")
         if outer.orelse:
             raise Refuse("TL105", "The loop has an else branch.", outer, "Put its statements after the loop.")
-        stepping = is_range(outer.iter)
+        stepping = self._counts(outer, home)
         _refuse_inner_loops(entries, over_data_only=beside or not stepping)
         return Nest(
             home=home,
@@ -303,7 +307,7 @@ class Finder:
     def _rounds(self, stmt: ast.For, frame: Frame) -> list[ast.expr]:
         """The values of ``for phase in ["train", "val"]:``, when batches are trained on in one of its rounds."""
         loops = [n for s in stmt.body for n in nodes_of(s) if isinstance(n, ast.For)]
-        trains = any(self._iterates(n) and self.reaches(n, frame) for n in loops)
+        trains = any(self._iterates(n, frame) and self.reaches(n, frame) for n in loops)
         return written_values(stmt, frame, self.program) if trains else []
 
     def _touching_call(self, stmt: ast.stmt, frame: Frame) -> ast.Call | None:
@@ -329,7 +333,7 @@ class Finder:
                 isinstance(node, (ast.For, ast.While))
                 and node is not stmt
                 and self.reaches(node, frame)
-                and self._iterates(node)
+                and self._iterates(node, frame)
             ):
                 if isinstance(stmt, ast.With) and all(is_bar(i.context_expr, frame, self.program) for i in stmt.items):
                     raise Refuse(
@@ -345,9 +349,11 @@ class Finder:
                     "Take the loop out of that statement.",
                 )
 
-    @staticmethod
-    def _iterates(loop: ast.For | ast.While) -> bool:
-        return isinstance(loop, ast.For) and not is_range(loop.iter)
+    def _counts(self, loop: ast.For, frame: Frame) -> bool:
+        return counted(loop.iter, frame, self.judge) is not None
+
+    def _iterates(self, loop: ast.For | ast.While, frame: Frame) -> bool:
+        return isinstance(loop, ast.For) and not self._counts(loop, frame)
 
     def follow(self, stmt: ast.stmt, call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame) -> list[Entry]:
         """The statements of a called function, then the calling statement with a hole where the call stood."""

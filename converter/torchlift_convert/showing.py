@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 from torchlift_convert import facts as F
+from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.program import Frame, Item, Program, item_flow
 from torchlift_convert.recognisers import fact_of, facts_of
@@ -50,17 +52,82 @@ def is_bar(expr: ast.expr, frame: Frame, program: Program) -> bool:
 
 def stands_in_bars(stmt: ast.With, frame: Frame, judge: Judge) -> bool:
     """``with tqdm(loader) as bar:`` where nothing but the screen and loops depend on the bar."""
-
-    def quiet(told: ast.expr) -> bool:
-        return only_computes(arguments(told) if isinstance(told, ast.Call) else [told], frame, judge)
-
     for item in stmt.items:
         call, name = item.context_expr, item.optional_vars
         fact = fact_of(call, frame, judge.program) if isinstance(call, ast.Call) else None
         if not isinstance(fact, F.Bar):
             return False
-        if not only_computes([a for a in arguments(fact.node) if a is not fact.iterable], frame, judge):
+        if not _quiet_bar(fact, frame, judge):
             return False
-        if name is not None and not (isinstance(name, ast.Name) and only_shows(name.id, frame.scope, quiet)):
+        if name is not None and not (
+            isinstance(name, ast.Name) and only_shows(name.id, frame.scope, _quiet(frame, judge))
+        ):
             return False
     return True
+
+
+def counted(expr: ast.expr, frame: Frame, judge: Judge) -> ast.Call | None:
+    """The ``range(...)`` that a loop goes over, under a bar or under the name of a bar that only shows; else None."""
+    if isinstance(expr, ast.Name):
+        made = bar_of(expr.id, frame, judge)
+        return counted(made, frame, judge) if made is not None else None
+    if not isinstance(expr, ast.Call):
+        return None
+    fact = fact_of(expr, frame, judge.program)
+    if isinstance(fact, F.Bar):
+        return counted(fact.iterable, frame, judge) if fact.iterable is not None else None
+    return expr if judge.program.canonical(expr.func, frame) == "range" else None
+
+
+def bar_of(name: str, frame: Frame, judge: Judge) -> ast.Call | None:
+    """What makes the bar of that name, which the scope makes once and only loops over, sets and tells what to show."""
+    scope = frame.scope
+    stores = [
+        n for n in ast.walk(scope) if isinstance(n, ast.Name) and n.id == name and not isinstance(n.ctx, ast.Load)
+    ]
+    made = _made(name, scope)
+    if len(stores) != 1 or len(made) != 1 or not isinstance(made[0], ast.Call) or name not in frame.locals:
+        return None
+    fact = fact_of(made[0], frame, judge.program)
+    if not isinstance(fact, F.Bar) or not _quiet_bar(fact, frame, judge):
+        return None
+    return made[0] if only_shows(name, scope, _quiet(frame, judge)) else None
+
+
+def _made(name: str, scope: ast.AST) -> list[ast.expr]:
+    """What a scope binds a name to, alone or by ``with``."""
+    made: list[ast.expr] = []
+    for node in ast.walk(scope):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=one)], value=value) if one == name:
+                made.append(value)
+            case ast.withitem(optional_vars=ast.Name(id=one), context_expr=value) if one == name:
+                made.append(value)
+    return made
+
+
+def refuse_read_bar(loop: ast.For | ast.While, frame: Frame, judge: Judge) -> None:
+    """Say so where a loop goes over a bar that does more than show.
+
+    Raises:
+        Refuse: always, when it is one.
+    """
+    if not isinstance(loop, ast.For) or not isinstance(loop.iter, ast.Name):
+        return
+    name = loop.iter.id
+    if any(is_bar(v, frame, judge.program) for v in _made(name, frame.scope)) and bar_of(name, frame, judge) is None:
+        raise Refuse(
+            "TL103",
+            f"The bar '{name}' does more than show: it is read, or its text changes something.",
+            loop,
+            "Count with the loop's own variable, and compute the bar's text in front of showing it.",
+        )
+
+
+def _quiet(frame: Frame, judge: Judge) -> Callable[[ast.expr], bool]:
+    return lambda told: only_computes(arguments(told) if isinstance(told, ast.Call) else [told], frame, judge)
+
+
+def _quiet_bar(fact: F.Bar, frame: Frame, judge: Judge) -> bool:
+    """Are the arguments of a bar besides what it goes over for the screen alone?"""
+    return only_computes([a for a in arguments(fact.node) if a is not fact.iterable], frame, judge)

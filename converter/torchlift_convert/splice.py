@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import libcst as cst
 
@@ -15,7 +15,8 @@ class Splice(cst.CSTTransformer):
     """Replaces statements by lists of statements, by identity.
 
     ``own``: ids of the user's own statements; one that is rebuilt around a replacement stays the user's own.
-    ``changed``: what becomes of exception handlers, by id.
+    ``changed``: what becomes of exception handlers, by id. ``unwrapped``: ids of ``with`` statements of which only what
+    stands in them is left.
     """
 
     def __init__(
@@ -25,8 +26,10 @@ class Splice(cst.CSTTransformer):
         origins: Origins,
         own: set[int],
         changed: Mapping[int, Callable[[cst.ExceptHandler], cst.ExceptHandler]],
+        unwrapped: Set[int] = frozenset(),
     ) -> None:
         super().__init__()
+        self.unwrapped = unwrapped
         self.written, self.origins, self.own, self.changed = written, origins, own, changed
         self.by_id: dict[int, list[ast.stmt]] = {}
         for stmt in written:
@@ -42,7 +45,18 @@ class Splice(cst.CSTTransformer):
             self.origins.relabel(original, updated)
             if id(original) in self.own:
                 self.own.add(id(updated))
+            if id(original) in self.unwrapped:
+                return _inside(cst.ensure_type(updated, cst.With))
             change = self.changed.get(id(original))
             return change(updated) if change is not None and isinstance(updated, cst.ExceptHandler) else updated
         nodes = [n for s in stmts for n in self.written[s]]
         return cst.FlattenSentinel(nodes) if nodes else cst.RemoveFromParent()
+
+
+def _inside(stmt: cst.With) -> cst.FlattenSentinel[cst.BaseStatement]:
+    """The statements of a ``with``, the comments above it and on its line on top."""
+    block = cst.ensure_type(stmt.body, cst.IndentedBlock)
+    first, *rest = block.body
+    said = [cst.EmptyLine(comment=block.header.comment)] if block.header.comment is not None else []
+    lead = [*stmt.leading_lines, *said, *getattr(first, "leading_lines", ())]
+    return cst.FlattenSentinel([first.with_changes(leading_lines=lead), *rest])

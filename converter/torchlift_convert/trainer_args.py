@@ -13,6 +13,7 @@ from torchlift_convert.program import Item, Program, Var
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.regions import Gone
 from torchlift_convert.roles import Roles, nest_items, variable
+from torchlift_convert.showing import counted
 from torchlift_convert.types import FateKind
 
 
@@ -29,15 +30,8 @@ def epochs_of(nest: Nest, program: Program) -> Epochs:
     """Read ``for epoch in range(...)``."""
     if nest.epochs is None:
         return Epochs("1", "0")
-    call = nest.epochs.iter
-    while (
-        isinstance(call, ast.Call)
-        and call.args
-        and isinstance(call.args[0], ast.Call)
-        and not _named(call, "range", "trange")
-    ):
-        call = call.args[0]
-    assert isinstance(call, ast.Call)
+    call = counted(nest.epochs.iter, nest.home, Judge(program))
+    assert call is not None
     args = call.args
     if len(args) == 3 or any(isinstance(a, ast.Starred) for a in args):
         raise Refuse("TL102", "The epochs are counted with a step.", nest.epochs, "Count them with range(start, end).")
@@ -47,11 +41,6 @@ def epochs_of(nest: Nest, program: Program) -> Epochs:
     if isinstance(start, ast.Constant) and isinstance(start.value, int):
         return Epochs(_minus(end, start.value), str(start.value), None if start.value == 0 else start)
     return Epochs(_difference(end, start), ast.unparse(start), start)
-
-
-def _named(call: ast.Call, *names: str) -> bool:
-    func = call.func
-    return (func.id if isinstance(func, ast.Name) else getattr(func, "attr", "")) in names
 
 
 def _difference(end: ast.expr, start: ast.expr) -> str:

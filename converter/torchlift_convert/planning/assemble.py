@@ -10,6 +10,7 @@ from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.names import access
 from torchlift_convert.plan import DataPlan, Kind, ModulePlan, Param, Plan
+from torchlift_convert.planning.bars import drop_bars
 from torchlift_convert.planning.context import Context
 from torchlift_convert.planning.data import DataPlanner
 from torchlift_convert.planning.modules import ModulePlanner
@@ -51,6 +52,7 @@ def assemble(ctx: Context) -> Plan:
     _refuse_counted_by_hand(ctx)
     _refuse_closures(ctx)
     _refuse_handlers(ctx)
+    drop_bars(ctx)
     data = DataPlanner(ctx).plan()
     optimizers = OptimizerPlanner(ctx)
     config = optimizers.config()

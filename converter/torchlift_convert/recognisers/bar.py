@@ -1,4 +1,4 @@
-"""``tqdm(loader)`` and the other bars of tqdm, rich and fastprogress"""
+"""``tqdm(loader)``, ``trange(10)`` and the other bars of tqdm and rich"""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ _BARS = (
 )
 
 
+_RANGES = ("tqdm.trange", "tqdm.auto.trange", "tqdm.notebook.trange", "tqdm.std.trange", "tqdm.tnrange")
+
+
 def see(call: ast.Call, name: str | None) -> Fact | None:
+    if name in _RANGES:
+        return Bar(call, ast.Call(ast.Name("range", ast.Load()), call.args, []))
     if name in _BARS:
         iterables = [k.value for k in call.keywords if k.arg == "iterable"] + call.args[:1]
         return Bar(call, iterables[0] if iterables else None)

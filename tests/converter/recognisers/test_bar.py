@@ -37,3 +37,9 @@ def test_bar_without_an_iterable_is_updated_by_hand(seen) -> None:
 )
 def test_leaves_alone(seen, call: str, before: str, reason: str) -> None:
     assert not isinstance(seen(call, before), Bar), reason
+
+
+@pytest.mark.parametrize("module", ["tqdm", "tqdm.auto", "tqdm.notebook"])
+def test_sees_a_bar_over_a_range(seen, module: str) -> None:
+    fact = seen("trange(1, epochs)", before=f"from {module} import trange")
+    assert isinstance(fact, Bar) and fact.iterable is not None and ast.unparse(fact.iterable) == "range(1, epochs)"
