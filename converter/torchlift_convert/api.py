@@ -10,9 +10,10 @@ from torchlift_convert import directives
 from torchlift_convert.check import Broken, check
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.ledger import became_of, fates_of
+from torchlift_convert.links import Links
 from torchlift_convert.pipeline import emit, find, findings_of, make_plan
 from torchlift_convert.syntax import Unreadable, decode, parse, python_tree
-from torchlift_convert.types import Diagnostic, Options, Proof, Result, Severity, Span, Status
+from torchlift_convert.types import Diagnostic, Options, Proof, Result, Severity, Span, Status, Target
 
 _FRAMEWORK = re.compile(r"\b(?:torchlift|lightning|pytorch_lightning)\b")
 
@@ -35,17 +36,30 @@ def convert(source: str | bytes, options: Options | None = None) -> Result:
         return _unreadable(error)
     if is_lightning(tree):
         return Result(Status.ALREADY)
+    if directives.read(text).skip and "backward" in text:
+        return Result(Status.SKIPPED)
+    links = _links(text, tree, options)
+    if links is None:
+        return _told(text, tree, None, options.target, options.vouched)
+    vouched = frozenset((code, links.line_of(line)) for code, line in options.vouched)
+    return links.in_files(_told(links.text, python_tree(links.text), links, options.target, vouched))
+
+
+def _told(
+    text: str, tree: ast.Module, links: Links | None, target: Target, vouched: frozenset[tuple[str, int]]
+) -> Result:
+    """The conversion of a text, as far as its comments want to hear of it."""
     if "backward" not in text:
         return Result(Status.NO_LOOP)
     said = directives.read(text)
-    if said.skip:
-        return Result(Status.SKIPPED)
-    return directives.apply(said, _convert(text, tree, options, said.vouched() | options.vouched))
+    return directives.apply(said, _convert(text, tree, links, target, said.vouched() | vouched))
 
 
-def _convert(text: str, tree: ast.Module, options: Options, vouched: frozenset[tuple[str, int]]) -> Result:
+def _convert(
+    text: str, tree: ast.Module, links: Links | None, target: Target, vouched: frozenset[tuple[str, int]]
+) -> Result:
     try:
-        script = replace(parse(text, tree), vouched=vouched)
+        script = replace(parse(text, tree, links), vouched=vouched)
     except Unreadable as error:
         return _unreadable(error)
     try:
@@ -53,7 +67,7 @@ def _convert(text: str, tree: ast.Module, options: Options, vouched: frozenset[t
         if found is None:
             return Result(Status.NO_LOOP)
         plan = make_plan(*found)
-        rendered, origins = emit(plan, options.target)
+        rendered, origins = emit(plan, target)
         check(script, rendered)
     except Refuse as refusal:
         return Result(Status.REFUSED, diagnostics=(refusal.diagnostic,))
@@ -71,6 +85,29 @@ def _convert(text: str, tree: ast.Module, options: Options, vouched: frozenset[t
         diagnostics=findings_of(plan),
         vouched=(plan.promise.vouch,) if plan.promise is not None else (),
     )
+
+
+def _links(text: str, tree: ast.Module, options: Options) -> Links | None:
+    """The script with what it uses of its project; None when that is nothing, or when it does nothing itself."""
+    if options.project is None or not ("backward" in text or acts(tree)):
+        return None
+    from torchlift_convert.linking import library, linker
+
+    project = options.project
+    modules = library.Library(project.read, project.roots, project.path)
+    return linker.link(text, tree, modules, project.package)
+
+
+def acts(tree: ast.Module) -> bool:
+    """Does a file do more than define things, so that it may be a script?"""
+    return any(
+        isinstance(s, (ast.Expr, ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Assign)) and _calls(s)
+        for s in tree.body
+    )
+
+
+def _calls(stmt: ast.stmt) -> bool:
+    return any(isinstance(n, ast.Call) for n in ast.walk(stmt))
 
 
 def _unreadable(error: Unreadable) -> Result:

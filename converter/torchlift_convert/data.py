@@ -99,6 +99,8 @@ class DataSlicer:
             return True
         if var.name in self.program.imports and not self.roles.definitions.get(var):
             return True
+        if self.program.is_linked(var):
+            return True
         return var.name in var.frame.functions or var.name in var.frame.classes
 
     def _prints(self, stmt: ast.stmt) -> bool:

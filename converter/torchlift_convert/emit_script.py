@@ -13,6 +13,7 @@ from torchlift_convert.emit_module import ModuleWriter
 from torchlift_convert.emit_trainer import GRAD_SCALING, TrainerWriter, alias, scaling_class
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.handlers import catching_exit, names_interrupt
+from torchlift_convert.linked import changed_links, refuse_moved
 from torchlift_convert.plan import Param, Plan
 from torchlift_convert.program import Item
 from torchlift_convert.regions import Region
@@ -59,9 +60,14 @@ class ScriptWriter:
         own = self._followed_functions()
         body: list[Statement] = []
         functions: list[tuple[int, ast.stmt]] = []  # followed functions, with their places in the body
+        changed = changed_links(self.script, self.written)
         for stmt in self._top_level():
             body += [made for anchor, made in classes if stmt is anchor]
-            if stmt in own:
+            if self.script.is_linked(stmt) and stmt not in changed:
+                body += self.written.get(stmt, [])  # what was written in front of it; itself, it stays in its file
+            elif self.script.is_linked(stmt) and stmt not in own:
+                body += [_spaced(n) for n in self._carried_top(stmt)]
+            elif stmt in own:
                 body += [n for n in self._carried_top(stmt) if not self._defines(n, stmt)]
                 functions.append((len(body), stmt))
             else:
@@ -118,7 +124,7 @@ class ScriptWriter:
             elif stmt in moved:
                 if stmt in plan.dropped or not self._is_carried(stmt):
                     block.drop(stmt)
-            else:
+            elif not self.script.is_imported(stmt):
                 self._keep(block, stmt, before)
             self.own |= {id(new) for old, new in block.led if id(old) in self.own}
             if not block.body:
@@ -152,6 +158,7 @@ class ScriptWriter:
         moved = {*plan.module.init, *plan.config, *plan.dropped}
         if plan.data is not None:
             moved |= {*plan.data.setup, *(one.stmt for one in plan.data.loaders)}
+        refuse_moved(self.script, moved)
         return moved
 
     def _block(self, where: str) -> Block:

@@ -28,12 +28,24 @@ def fates_of(plan: Plan, rendered: Rendered, origins: Origins) -> tuple[Fate, ..
                 targets.setdefault(stmt, []).append(span)
     gone = _gone(plan)
     out: list[Fate] = []
-    for stmt in script.statements:
+    for stmt in told(plan):
         fate = _fate(stmt, plan, targets, gone, origins)
         if fate is None:
             raise Broken(f"the statement of line {stmt.lineno} has no fate")
         out.append(_on_a_word(fate, plan))
     return tuple(out)
+
+
+def told(plan: Plan) -> list[ast.stmt]:
+    """The statements that have a fate: those of the script, and those of other files that came to it."""
+    script = plan.program.script
+    scopes = {plan.nest.home.scope, *plan.nest.followed, *(i.frame.scope for r in Region for i in plan.regions.of(r))}
+    came = {s for scope in scopes for s in _with_all(scope) if script.is_linked(s)}
+    return [s for s in script.statements if s in came or not script.is_linked(s)]
+
+
+def _with_all(scope: ast.AST) -> list[ast.stmt]:
+    return [] if isinstance(scope, ast.Module) else [n for n in ast.walk(scope) if isinstance(n, ast.stmt)]
 
 
 def _on_a_word(fate: Fate, plan: Plan) -> Fate:

@@ -13,6 +13,7 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
 from torchlift_convert.facts import Bar
 from torchlift_convert.findings import clipped_while_scaled, never_trained_again
+from torchlift_convert.linked import refuse_rebinding, restored, with_links
 from torchlift_convert.listing import goes_over_list
 from torchlift_convert.loaders import containers, data_variables, makers_of, oddity_of, unknown_iterables
 from torchlift_convert.loops import is_range
@@ -38,6 +39,8 @@ def find(script: Script) -> tuple[Program, Nest] | None:
     """The training loop of a script."""
     program = build(script)
     nest = Finder(program).find()
+    if nest is not None:
+        refuse_rebinding(script, nest)
     return None if nest is None else (program, nest)
 
 
@@ -131,11 +134,17 @@ def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
         module = _import_in_head(module, "from contextlib import nullcontext")
     if "torch" in writer.used and "torch" not in plan.program.imports:
         module = _import_in_head(module, "import torch")
+    links = script.links
+    final: dict[str, str] = {}
+    if links is not None:
+        module, final = with_links(module, links, writer.used)
     module = with_import(module, lightning, target)
-    module = without_unused_imports(module, script.tree, writer.used)
+    before, spared = (script.tree, frozenset[str]()) if links is None else (links.script, links.loud)
+    module = without_unused_imports(module, before, writer.used, spared)
     if plan.promise is not None:
-        module = with_head_note(module, plan.promise)
-    return render(module, writer.own), origins
+        module = with_head_note(module, plan.promise, script)
+    rendered = render(module, writer.own)
+    return (rendered if links is None else restored(rendered, links, final)), origins
 
 
 def _dataloader(program: Program) -> str:

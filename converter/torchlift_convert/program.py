@@ -258,6 +258,13 @@ class Program:
             return None
         return self.imports[var.name] + ("." + rest if rest else "")
 
+    def is_linked(self, var: Var) -> bool:
+        """Is it a variable of another file, which that file makes?"""
+        if self.script.links is None or var.frame is not self.module:
+            return False
+        binds = [s for s in self.module.scope.body if var.name in access(s).binds]
+        return bool(binds) and all(self.script.is_linked(s) for s in binds)
+
 
 def _only_imported(var: Var) -> bool:
     assert var.frame is not None
@@ -291,4 +298,6 @@ def build(script: Script) -> Program:
         elif isinstance(stmt, ast.ImportFrom):
             for a in stmt.names:
                 imports[a.asname or a.name] = f"{'.' * stmt.level}{stmt.module or ''}.{a.name}"
+    if script.links is not None:  # whatever it is called, it is no library
+        imports |= {n: f".{imports[n].lstrip('.')}" for n in script.links.local & set(imports)}
     return Program(script, Frame(script.tree), imports)

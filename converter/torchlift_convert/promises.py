@@ -50,10 +50,11 @@ def promise_of(refusal: Refuse, script: Script) -> Promise:
     return Promise(Vouch(told.code, told.span, told.claim), unique("as_promised", taken))
 
 
-def with_head_note(module: cst.Module, promise: Promise) -> cst.Module:
+def with_head_note(module: cst.Module, promise: Promise, script: Script) -> cst.Module:
     """Say at the top of the file on whose word it rests."""
     vouch = promise.vouch
-    place = f"{vouch.code}, line {vouch.span.first} of the original; {promise.helper}() checks it"
+    file, line = script.links.place(vouch.span.first) if script.links is not None else ("", vouch.span.first)
+    place = f"{vouch.code}, line {line} of {file or 'the original'}; {promise.helper}() checks it"
     lines = (
         f"# Converted on the author's word ({place}):",
         f"# {vouch.claim}.",

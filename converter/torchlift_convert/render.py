@@ -26,7 +26,7 @@ def with_import(module: cst.Module, name: str, target: Target) -> cst.Module:
     line = cst.parse_statement(f"import {target.value} as {name}")
     body = list(module.body)
     places = [n for n, s in enumerate(body) if _is_import(s)]
-    head = [n for n in places if n <= _end_of_head(body)] or places
+    head = [n for n in places if n <= end_of_head(body)] or places
     torches = [n for n in head if _imports_torch(body[n]) and not _from_future(body[n])]
     if torches:
         body.insert(torches[-1] + 1, line)
@@ -38,7 +38,7 @@ def with_import(module: cst.Module, name: str, target: Target) -> cst.Module:
     return module.with_changes(body=body)
 
 
-def _end_of_head(body: Sequence[cst.BaseStatement]) -> int:
+def end_of_head(body: Sequence[cst.BaseStatement]) -> int:
     """The last statement of the import head: imports with at most plain statements between them."""
     last = -1
     for n, stmt in enumerate(body):
@@ -68,9 +68,11 @@ def _is_docstring(stmt: cst.CSTNode) -> bool:
     return isinstance(stmt, cst.SimpleStatementLine) and isinstance(stmt.body[0], cst.Expr)
 
 
-def without_unused_imports(module: cst.Module, before: ast.Module, used_now: set[str]) -> cst.Module:
-    """Drop names that the script imported and used, and that nothing uses any more."""
-    lost = used_names(before) - used_now
+def without_unused_imports(
+    module: cst.Module, before: ast.Module, used_now: set[str], spared: frozenset[str] = frozenset()
+) -> cst.Module:
+    """Drop names that the script imported and used, and that nothing uses any more, but for those in ``spared``."""
+    lost = used_names(before) - used_now - spared
     if not lost:
         return module
     body: list[cst.BaseStatement] = []

@@ -163,7 +163,7 @@ def proof_words(outcome: Outcome) -> str:
 
 def became_lines(became: Sequence[Became]) -> list[str]:
     """What became what, in three columns: lines of the original, what stood there, where it is now."""
-    rows = [(str(b.span), b.source, b.target) for b in became]
+    rows = [(f"{b.file}:{b.span}" if b.file else str(b.span), b.source, b.target) for b in became]
     if not rows:
         return []
     lines = max(len(r[0]) for r in rows)
@@ -187,7 +187,7 @@ def ledger(fates: Iterable[Fate]) -> dict[FateKind, int]:
 
 def diagnostic_line(name: str, diagnostic: Diagnostic) -> str:
     """``train.py:41: TL302: sentence. Remedy: ...``"""
-    line = f"{name}:{diagnostic.span.first}: {diagnostic.code}: {sentence(diagnostic.message)}"
+    line = f"{diagnostic.file or name}:{diagnostic.span.first}: {diagnostic.code}: {sentence(diagnostic.message)}"
     return f"{line} Remedy: {sentence(diagnostic.remedy)}" if diagnostic.remedy else line
 
 
@@ -252,7 +252,10 @@ def outcome_record(outcome: Outcome) -> dict[str, Any]:
         "verdict": outcome.verdict
         and {"answer": outcome.verdict.answer, "sentence": outcome.verdict.sentence, "steps": outcome.verdict.steps},
         "ledger": {"statements": len(result.fates)} | ledger(result.fates),
-        "became": [{"source": b.source, "lines": lines(b.span), "target": b.target} for b in result.became],
+        "became": [
+            {"source": b.source, "lines": lines(b.span), "target": b.target, "file": b.file or None}
+            for b in result.became
+        ],
         "fates": [fate_record(fate) for fate in result.fates],
         "vouched": [{"code": v.code, "lines": lines(v.span), "claim": v.claim} for v in result.vouched],
         "diagnostics": [diagnostic_record(d) for d in sorted_diagnostics(result.diagnostics)],
@@ -268,6 +271,7 @@ def fate_record(fate: Fate) -> dict[str, Any]:
         "where": fate.where,
         "targets": [lines(target) for target in fate.targets],
         "note": fate.note,
+        "file": fate.file or None,
     }
 
 
@@ -279,6 +283,7 @@ def diagnostic_record(diagnostic: Diagnostic) -> dict[str, Any]:
         "lines": lines(diagnostic.span),
         "remedy": diagnostic.remedy,
         "claim": diagnostic.claim or None,
+        "file": diagnostic.file or None,
     }
 
 

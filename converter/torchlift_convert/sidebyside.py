@@ -78,13 +78,14 @@ def align(before: str, after: str, fates: Sequence[Fate]) -> tuple[Row, ...]:
     Args:
         before: the original.
         after: the result, '' when there is none.
-        fates: the ledger; its spans count lines of ``before``, its targets lines of ``after``.
+        fates: the ledger; its spans count lines of ``before`` (or of another file), its targets lines of ``after``.
 
     Returns:
         The rows from top to bottom. Statements whose order changed stand apart and point to each other.
     """
     left, right = text_lines(before), text_lines(after)
-    sources, blocks = paint([(index, fate.source) for index, fate in enumerate(fates)], fates, left)
+    here = [(index, fate.source) for index, fate in enumerate(fates) if not fate.file]
+    sources, blocks = paint(here, fates, left)
     targets, _ = paint([(index, span) for index, fate in enumerate(fates) for span in fate.targets], fates, right)
     targets = without_inserted(blocks, sources, targets, left, right)
     rows: list[Row] = []
@@ -274,6 +275,7 @@ def carry_over(fates: Iterable[Fate], generated: str, edited: str) -> tuple[Fate
             fate.where,
             tuple(span for span in map(moved, fate.targets) if span is not None),
             fate.note,
+            fate.file,
         )
         for fate in fates
     )

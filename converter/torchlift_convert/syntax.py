@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import libcst as cst
 
+from torchlift_convert.links import Links
 from torchlift_convert.types import Span
 
 
@@ -38,6 +39,19 @@ class Script:
     line: dict[ast.stmt, cst.SimpleStatementLine]  # of small statements: the line they stand on
     parent: dict[ast.stmt, ast.stmt | None]
     vouched: frozenset[tuple[str, int]] = frozenset()  # codes and lines for which the author gives a word
+    links: Links | None = None  # where what stands in the text comes from, when it is not all of one file
+
+    def is_linked(self, stmt: ast.stmt) -> bool:
+        """Is the statement one of another file?"""
+        return self.links is not None and self.links.is_linked(stmt)
+
+    def is_imported(self, stmt: ast.stmt) -> bool:
+        """Does it run while the file that it is from is imported?"""
+        return self.is_linked(stmt) and self.parent[stmt] is None
+
+    def plain(self, name: str) -> str:
+        """What a reader calls a name of the text."""
+        return self.links.plain(name) if self.links is not None else name
 
     def span(self, node: ast.stmt | ast.expr) -> Span:
         return span_of(node)
@@ -80,7 +94,7 @@ def python_tree(text: str) -> ast.Module:
         raise Unreadable(f"This cannot be parsed as Python: {error}.") from None
 
 
-def parse(text: str, tree: ast.Module | None = None) -> Script:
+def parse(text: str, tree: ast.Module | None = None, links: Links | None = None) -> Script:
     """Parse the text into both trees and link their statements."""
     tree = tree or python_tree(text)
     try:
@@ -89,16 +103,17 @@ def parse(text: str, tree: ast.Module | None = None) -> Script:
         raise Unreadable(f"libcst cannot parse this: {error.message}.", error.raw_line) from None
     except RecursionError:
         raise Unreadable("An expression in this file is nested too deeply to be edited.") from None
-    links: list[tuple[ast.stmt, cst.CSTNode, cst.SimpleStatementLine | None, ast.stmt | None]] = []
-    _link(tree.body, module.body, None, links)
+    linked: list[tuple[ast.stmt, cst.CSTNode, cst.SimpleStatementLine | None, ast.stmt | None]] = []
+    _link(tree.body, module.body, None, linked)
     return Script(
         text=text,
         tree=tree,
         module=module,
-        statements=tuple(s for s, *_ in links),
-        node={s: n for s, n, _, _ in links},  # type: ignore[misc]
-        line={s: line for s, _, line, _ in links if line is not None},
-        parent={s: p for s, _, _, p in links},
+        statements=tuple(s for s, *_ in linked),
+        node={s: n for s, n, _, _ in linked},  # type: ignore[misc]
+        line={s: line for s, _, line, _ in linked if line is not None},
+        parent={s: p for s, _, _, p in linked},
+        links=links,
     )
 
 

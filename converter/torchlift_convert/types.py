@@ -5,6 +5,7 @@ Every stage takes frozen records and returns new ones; nothing here reads a file
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,6 +44,7 @@ class Fate:
     where: str
     targets: tuple[Span, ...] = ()
     note: str = ""
+    file: str = ""  # of ``source``, as in Diagnostic
 
 
 class Severity(StrEnum):
@@ -61,6 +63,7 @@ class Diagnostic:
     span: Span
     remedy: str = ""
     claim: str = ""  # of a refusal that the author's word would take back: what the word would say
+    file: str = ""  # a local module that the span is in; none: the script
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Vouch:
     code: str
     span: Span
     claim: str
+    file: str = ""  # as in Diagnostic
 
 
 class Proof(StrEnum):
@@ -104,12 +108,27 @@ class Target(StrEnum):
 
 
 @dataclass(frozen=True)
+class Project:
+    """Where the local modules of a script are found.
+
+    ``read`` gives a file below the project's root by its path (with slashes), None where there is none; ``path`` is the
+    script's own. ``roots``: folders in which its imports are looked up, in order; ``package``: the one it stands in.
+    """
+
+    read: Callable[[str], bytes | None]
+    path: str
+    roots: tuple[str, ...] = ("",)
+    package: str = ""
+
+
+@dataclass(frozen=True)
 class Options:
-    """What the user may choose about a conversion."""
+    """What the user may choose about a conversion. ``project``: None when the script stands alone."""
 
     target: Target = Target.TORCHLIFT
     filename: str = "train.py"  # used in messages only
     vouched: frozenset[tuple[str, int]] = frozenset()  # codes and lines, as ignore[...] in the script would name them
+    project: Project | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +138,7 @@ class Became:
     source: str  # 'train(): the batch loop'
     span: Span
     target: str  # 'LitNet.training_step'
+    file: str = ""  # as in Diagnostic
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from torchlift_convert import files
 from torchlift_convert.cli.conversion import Converter, Prover
 from torchlift_convert.cli.exits import EXIT_OF_STATUS, ExitCode
 from torchlift_convert.files import FileProblem, Source
+from torchlift_convert.projects import project_of
 from torchlift_convert.report import Answer, Outcome, Verdict, failure_lines
 from torchlift_convert.sidebyside import SideBySide, carry_over, side_by_side
 from torchlift_convert.types import Fate, Options, Result, Status, Target
@@ -39,7 +40,8 @@ def compare(path: str, after_path: str | None, target: Target, converter: Conver
     try:
         before = files.read_source(path)
         given = None if after_path is None else files.read_source(after_path)
-        result = converter(before.data, Options(target=target, filename=before.name))
+        project = project_of(before.path) if before.path is not None else None
+        result = converter(before.data, Options(target, before.name, project=project))
         after = given
         if given is None and result.code is not None:
             after = files.as_source(IN_MEMORY, None, before.encode(result.code))

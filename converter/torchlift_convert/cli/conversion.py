@@ -10,6 +10,7 @@ from pathlib import Path
 from torchlift_convert import files
 from torchlift_convert.cli.exits import EXIT_OF_STATUS, ExitCode
 from torchlift_convert.files import FileProblem, Source
+from torchlift_convert.projects import project_of
 from torchlift_convert.report import Answer, Outcome, Verdict
 from torchlift_convert.types import Options, Result, Status, Target
 
@@ -65,7 +66,8 @@ def run(job: Job, converter: Converter, prove: Prover | None = None) -> Done:
         source = files.read_source(job.path)
         outcome = replace(outcome, name=source.name)
         output = choose_output(job, source)
-        result = converter(source.data, Options(target=job.target, filename=source.name))
+        project = project_of(source.path) if source.path is not None else None
+        result = converter(source.data, Options(job.target, source.name, project=project))
         outcome = replace(outcome, result=result)
         if result.status is not Status.CONVERTED or result.code is None:
             return Done(outcome, exit_code(job.mode, outcome))

@@ -125,7 +125,7 @@ def pointer(row: Row) -> str:
     spans = ", ".join(map(str, row.counterpart))
     place = f"line{'s' if '-' in spans or ',' in spans else ''} {spans}" if spans else ""
     if row.before is None:
-        return f"<- {place}"
+        return f"<- {fate.file}, {place}" if fate.file else f"<- {place}"
     if fate.kind is FateKind.REFUSED:
         return fate.note or "to be done by hand"
     where = ", ".join(filter(None, [destination(fate), place, fate.note]))

@@ -309,5 +309,5 @@ def _class_name(ctx: Context, draft: Draft) -> str:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 imported = node.func.id in ctx.program.imports and node.func.id[:1].isupper()
                 if node.func.id in ctx.program.module.classes or imported:
-                    return "Lit" + node.func.id
+                    return "Lit" + ctx.program.script.plain(node.func.id)
     return "LitModel"

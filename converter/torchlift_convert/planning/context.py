@@ -37,6 +37,7 @@ class Context:
         self.pre = self.nest.pre
         blocks = [(s, b.conditional) for b in self.nest.path for s in b.body[: b.index]]
         self.fixed_blocks = {s for s, conditional in blocks if conditional != self.nest.path[-1].conditional}
+        self.fixed_blocks |= {s for s in self.pre if self.program.script.is_imported(s)}  # its module makes it
         self.placer = Placer(self.pre, self.home, self.judge)
         self.hooks = [i for r in Region for i in self.regions.of(r)]
         self.hook_refs = item_references(self.hooks, self.roles)
@@ -51,6 +52,8 @@ class Context:
         if var.frame is None or var.frame is not self.home:
             return True
         if var.name in self.program.imports and not self.roles.definitions.get(var):
+            return True
+        if self.program.is_linked(var):
             return True
         return self.home.is_module and (var.name in var.frame.functions or var.name in var.frame.classes)
 

@@ -183,5 +183,5 @@ class DataPlanner:
                     words = name.removeprefix("sklearn.datasets.load_").split("_")
                     return "".join(w.capitalize() for w in words) + "DataModule"
                 if isinstance(node.func, ast.Name) and node.func.id in self.ctx.program.module.classes:
-                    return node.func.id.removesuffix("Dataset") + "DataModule"
+                    return self.ctx.program.script.plain(node.func.id).removesuffix("Dataset") + "DataModule"
         return "DataModule"

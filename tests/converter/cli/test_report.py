@@ -160,6 +160,7 @@ def test_the_json_report_holds_everything() -> None:
         "where": "LitNet.training_step",
         "targets": [[20, 20], [31, 31]],
         "note": "used twice",
+        "file": None,
     }
     assert record == {
         "input": "train.py",
@@ -175,8 +176,8 @@ def test_the_json_report_holds_everything() -> None:
         "verdict": None,
         "ledger": {"statements": 4, "kept": 2, "moved": 1, "merged": 0, "trainer": 1, "refused": 0},
         "became": [
-            {"source": "train(): the batch loop", "lines": [23, 37], "target": "LitNet.training_step"},
-            {"source": "test()", "lines": [41, 54], "target": "LitNet.validation_step"},
+            {"source": "train(): the batch loop", "lines": [23, 37], "target": "LitNet.training_step", "file": None},
+            {"source": "test()", "lines": [41, 54], "target": "LitNet.validation_step", "file": None},
         ],
         "diagnostics": [
             {
@@ -186,6 +187,7 @@ def test_the_json_report_holds_everything() -> None:
                 "lines": [12, 12],
                 "remedy": "",
                 "claim": None,
+                "file": None,
             },
             {
                 "code": "TL901",
@@ -194,6 +196,7 @@ def test_the_json_report_holds_everything() -> None:
                 "lines": [60, 60],
                 "remedy": "",
                 "claim": None,
+                "file": None,
             },
         ],
         "problem": None,
