@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torchlift_convert import facts as F
 from torchlift_convert.closures import closure_regions
+from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.evaluation import Evaluation
 from torchlift_convert.gradients import seen_across_validation
@@ -19,11 +20,11 @@ from torchlift_convert.regions import (
     Regions,
     call_fact,
     exits_of,
-    header_of,
     reads_any,
 )
 from torchlift_convert.roles import Roles, add_definitions, variable
 from torchlift_convert.stepping import Stepping
+from torchlift_convert.streams import Streams
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -42,13 +43,14 @@ class Cutter:
         self.gone |= {stmt: Gone(kind, where) for stmt, kind, where in self.nest.merged}
         noise = Noise(self.program, self.nest.home, self.roles, self.judge, self.gone)
         before, after, body = (noise.without(i) for i in (self.nest.before, self.nest.after, self.nest.body))
-        batches = self.nest.batches
-        header = header_of(batches, self.nest.batch_frame, self.program, self.roles) if batches else None
+        batches = Streams(self.program, self.nest, self.roles, self.judge).batches(body)
+        header, body = batches.header, list(batches.body)
         steps = Stepping(self.program, self.nest, self.roles, self.judge, self.gone)
         stepping = closure_regions(steps, body, header) or steps.cut(body, header)
         evaluation = Evaluation(self.program, self.nest, self.roles, self.judge, self.gone)
         automatic = stepping.optimization is Optimization.AUTOMATIC
-        validation = None if stepping.stops else evaluation.validation(before, after, automatic)
+        ends_early = stepping.stops or batches.stream is not None
+        validation = None if ends_early else evaluation.validation(before, after, automatic)
         items = dict(stepping.items)
         if validation is None:
             items[Region.EPOCH_END] = tuple(after)
@@ -58,12 +60,15 @@ class Cutter:
             for frame in {id(i.frame.base): i.frame.base for r in validation.items.values() for i in r}.values():
                 if id(frame) not in known:
                     add_definitions(self.roles.definitions, frame)
+        _refuse_skipped_epochs(before)
         items[Region.EPOCH_START] = tuple(evaluation.without_train_calls(before, validation is not None))
+        items[Region.FETCH] = batches.fetch
         items[Region.STEP] = tuple(evaluation.without_train_calls(items[Region.STEP], validation is not None))
         regions = replace(
             stepping,
             items={r: i for r, i in items.items() if i},
             batches=header,
+            stream=batches.stream,
             validation=validation.header if validation else None,
             gone=self.gone,
         )
@@ -79,7 +84,7 @@ class Cutter:
         """Hand a scheduler to the Trainer when it is stepped once, plainly, and nobody looks at it in between."""
         by_trainer: dict[Var, str] = {}
         items = dict(regions.items)
-        if regions.optimization is Optimization.AUTOMATIC and not regions.stops:
+        if regions.optimization is Optimization.AUTOMATIC and not regions.ends_early:
             for var, made in self.roles.schedulers.items():
                 if made is None or made.plateau:
                     continue
@@ -119,6 +124,19 @@ class Cutter:
         if stopped or any(reads_any(i, watched, self.judge) for i in overtaken):
             return None
         return region, item, "epoch"
+
+
+def _refuse_skipped_epochs(before: list[Item]) -> None:
+    """No hook skips one epoch and lets the next one come."""
+    for item in before:
+        for leaving in exits_of(item.shape):
+            if isinstance(leaving, ast.Continue):
+                raise Refuse(
+                    "TL105",
+                    "A 'continue' in front of the batch loop skips the batches of an epoch.",
+                    leaving,
+                    "Leave those epochs out of the range, or go over no batches in them.",
+                )
 
 
 def read_bars(regions: Regions, roles: Roles, judge: Judge) -> frozenset[Var]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import libcst as cst
 
 from torchlift_convert.blocks import Block, Statement, class_, function
+from torchlift_convert.emit_stream import StreamWriter
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.plan import DataPlan, Kind, Plan
 from torchlift_convert.program import Item
+from torchlift_convert.remarks import Remarks
 from torchlift_convert.rewrite import Edits, Origins, rewrite_expression
 from torchlift_convert.roles import assigned
 
@@ -29,6 +31,8 @@ class DataWriter:
         methods += [self._loader(n) for n in range(len(self.data.loaders))]
         if self.data.tensors:
             methods.append(self._whole_set())
+        if self.data.streams:
+            methods += StreamWriter(self.plan, self.origins, Remarks(self.plan), self.env, self.data.name).methods()
         return class_(self.data.name, f"{self.lightning}.LightningDataModule", methods)
 
     def _block(self, method: str) -> Block:

@@ -9,6 +9,7 @@ import libcst as cst
 
 from torchlift_convert import facts as F
 from torchlift_convert.blocks import Block, Statement, class_, function
+from torchlift_convert.emit_stream import StreamWriter
 from torchlift_convert.environment import (
     Environment,
     Place,
@@ -23,17 +24,17 @@ from torchlift_convert.plan import Kind, Plan
 from torchlift_convert.program import Frame, Item, Var, flow_over
 from torchlift_convert.recognisers import facts_of
 from torchlift_convert.references import item_references
-from torchlift_convert.regions import Header, Region, exits_of
+from torchlift_convert.regions import Header, Region, exits_of, loop_variables
 from torchlift_convert.remarks import Remarks
 from torchlift_convert.rewrite import Edits, Origins, source_of
 from torchlift_convert.roles import variable
 from torchlift_convert.scaling import may_be_fused
-from torchlift_convert.storage import loop_variables
 from torchlift_convert.trainer_args import epochs_of
 from torchlift_convert.types import Optimization
 
 SIGNATURES: dict[Region, tuple[str, ...]] = {
     Region.EPOCH_START: (),
+    Region.FETCH: (),
     Region.BATCH_START: ("batch", "batch_idx"),
     Region.STEP: ("batch", "batch_idx"),
     Region.BEFORE_STEP: ("optimizer",),
@@ -61,10 +62,19 @@ class ModuleWriter:
         methods += [forward] if forward is not None else []
         methods.append(self._configure_optimizers())
         for region in Region:
-            if region is Region.STEP or self.plan.regions.of(region) or self._needs(region):
+            if region is Region.FETCH:
+                methods += self._stream()
+            elif region is Region.STEP or self.plan.regions.of(region) or self._needs(region):
                 methods.append(self._hook(region))
         methods += self._extras()
         return class_(self.name, f"{self.lightning}.LightningModule", methods)
+
+    def _stream(self) -> list[Statement]:
+        """Where the batches come from, when that is not the data's alone."""
+        if self.plan.data is not None:
+            return []
+        env = Environment(self.plan, Place.HOOK, Region.FETCH)
+        return StreamWriter(self.plan, self.origins, self.remarks, env, self.name).methods()
 
     def _block(self, method: str) -> Block:
         return Block(self.script, self.origins, f"{self.name}.{method}")
@@ -158,6 +168,8 @@ class ModuleWriter:
         items = plan.regions.of(region)
         edits = self._edits(region)
         self._declare_globals(block, region)
+        if region is Region.EPOCH_END and plan.regions.leaves_at_start:
+            block.line("if self.trainer.should_stop:\n    return  # the epoch was left at its start\n")
         self._unpack(block, region, env)
         if region is Region.STEP and plan.regions.optimization is Optimization.MANUAL:
             names = ", ".join(v.name for v in plan.roles.optimizers)

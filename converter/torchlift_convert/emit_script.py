@@ -10,6 +10,7 @@ import libcst as cst
 from torchlift_convert.blocks import Block, Statement
 from torchlift_convert.emit_data import DataWriter
 from torchlift_convert.emit_module import ModuleWriter
+from torchlift_convert.emit_stream import STREAM
 from torchlift_convert.emit_trainer import GRAD_SCALING, TrainerWriter, alias, scaling_class
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.handlers import catching_exit, names_interrupt
@@ -243,7 +244,8 @@ class ScriptWriter:
         if not self._defines_between(earlier, max(first, last, key=body.index)):
             first = last = earlier
         if plan.wraps_batches:
-            out.append((first, _spaced(cst.parse_statement(BATCHES))))
+            text = STREAM if plan.regions.stream is not None else BATCHES
+            out.append((first, _spaced(cst.parse_statement(text))))
         if plan.regions.scaler is not None:
             text = GRAD_SCALING.format(name=scaling_class(plan), lightning=self.lightning)
             out.append((first, _spaced(cst.parse_statement(text))))

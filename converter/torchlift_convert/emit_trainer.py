@@ -64,7 +64,7 @@ class TrainerWriter:
         plan = self.plan
         out = [
             f"{plan.trainer} = {self.lightning}.Trainer({', '.join(self._arguments())})",
-            f"{plan.trainer}.fit({plan.module.instance}, {self._data()})",
+            f"{plan.trainer}.fit({', '.join([plan.module.instance, *self._data()])})",
         ]
         if plan.accelerator != '"cpu"':
             out += self._back_to_device()
@@ -109,11 +109,13 @@ class TrainerWriter:
             out.append("num_sanity_val_steps=0")
         return [*out, "enable_checkpointing=False", "logger=False"]
 
-    def _data(self) -> str:
-        """What fit gets to iterate."""
+    def _data(self) -> list[str]:
+        """What fit gets to iterate; nothing where the module gives its batches itself."""
         plan = self.plan
         if plan.data is not None:
-            return f"datamodule={plan.data.instance}"
+            return [f"datamodule={plan.data.instance}"]
+        if plan.regions.stream is not None:
+            return []
         header = plan.regions.batches
         assert header is not None
         iterable = source_of(header.iterable, header.source, self.env)
@@ -126,6 +128,6 @@ class TrainerWriter:
             iterable = f"{plan.promise.helper}({iterable})"
         train = f"Batches({iterable})" if plan.wraps_batches else iterable
         validation = plan.regions.validation
-        return (
-            train if validation is None else f"{train}, {source_of(validation.iterable, validation.source, self.env)}"
-        )
+        if validation is None:
+            return [train]
+        return [train, source_of(validation.iterable, validation.source, self.env)]

@@ -187,6 +187,8 @@ class Environment:
             (self.plan.regions.batches, "self.trainer.train_dataloader"),
             (self.plan.regions.validation, "self.trainer.val_dataloaders"),
         ):
+            if header is self.plan.regions.batches and self.plan.regions.stream is not None:
+                continue  # the module gives its batches itself
             if header is not None and self.place is Place.HOOK and variable(header.iterable, header.source) == var:
                 wrapped = self.plan.wraps_batches and header is self.plan.regions.batches
                 return held + (".loader" if wrapped else "")

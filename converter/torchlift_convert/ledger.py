@@ -135,6 +135,7 @@ def became_of(plan: Plan) -> tuple[Became, ...]:
     out: list[Became] = []
     if plan.data is not None:
         stmts = [*plan.data.setup, *(one.stmt for one in plan.data.loaders)]
+        stmts = stmts or [nest.batches or nest.outer]
         span = Span(min(s.lineno for s in stmts), max(s.end_lineno or s.lineno for s in stmts))
         out.append(Became("datasets and loaders", span, plan.data.name))
     if plan.module.init:

@@ -8,29 +8,27 @@ from dataclasses import replace
 import libcst as cst
 
 from torchlift_convert.cutting import Cutter, read_bars
-from torchlift_convert.diagnostics import Refuse, note
+from torchlift_convert.diagnostics import note
 from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
-from torchlift_convert.facts import Bar
 from torchlift_convert.findings import clipped_while_scaled, never_trained_again
 from torchlift_convert.linked import refuse_rebinding, restored, with_links
 from torchlift_convert.listing import goes_over_list
-from torchlift_convert.loaders import containers, data_variables, makers_of, oddity_of, unknown_iterables
+from torchlift_convert.loaders import containers, data_variables, unknown_iterables
 from torchlift_convert.loops import is_range
 from torchlift_convert.nest import Finder, Nest
 from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Program, build
-from torchlift_convert.promises import PLAIN_LOADER, Promise, promise_of, with_head_note
-from torchlift_convert.recognisers import fact_of
-from torchlift_convert.references import references
+from torchlift_convert.promises import with_head_note
 from torchlift_convert.regions import Region, Regions
 from torchlift_convert.render import Rendered, render, with_import, without_unused_imports
 from torchlift_convert.reserved import unique
 from torchlift_convert.rewrite import Origins
-from torchlift_convert.roles import Roles, assign_roles, variable
+from torchlift_convert.roles import assign_roles
 from torchlift_convert.storage import store
+from torchlift_convert.streams import word_for
 from torchlift_convert.syntax import Script
 from torchlift_convert.types import Diagnostic, Target
 
@@ -66,57 +64,31 @@ def _plan(program: Program, nest: Nest) -> Plan:
     storage = store(program, nest, roles, regions, judge)
     plan = assemble(Context(program, nest, roles, regions, storage, judge))
     header = regions.batches
-    indexed = header is not None and is_range(header.iterable)
-    listed = goes_over_list(nest, regions, roles, judge)
-    promise = None
-    if nest.batches is not None and header is not None and not listed:
-        promise = _check_iterable(program, nest, roles, plan, judge)
-    return replace(plan, promise=promise, index_loader=indexed, list_loader=listed, lazy=lazy)
+    loaded = header is not None and regions.stream is None
+    return replace(
+        plan,
+        index_loader=loaded and header is not None and is_range(header.iterable),
+        list_loader=loaded and header is not None and goes_over_list(nest, header, roles, judge),
+        lazy=lazy,
+        promise=word_for(header, nest, roles, program, judge) if loaded and header is not None else None,
+        generator=unique("batches", _taken(plan)),
+    )
+
+
+def _taken(plan: Plan) -> set[str]:
+    """Names that the generated classes give to other things."""
+    names = {*plan.names.values(), *plan.module.late.values()}
+    if plan.data is not None:
+        names |= {plan.data.attribute(v) for v in plan.data.attributes} | {p.name for p in plan.data.params}
+    return names
 
 
 def _needs_lazy(regions: Regions, judge: Judge) -> bool:
-    """Does anything draw at the start of an epoch, where Lightning has made the first iterator already?"""
-    return any(judge.of_item(i).draws for i in regions.of(Region.EPOCH_START))
+    """Does anything draw at the start of an epoch, where Lightning has made the first iterator already?
 
-
-def _check_iterable(program: Program, nest: Nest, roles: Roles, plan: Plan, judge: Judge) -> Promise | None:
-    """What the batch loop goes over must be something that a Trainer iterates in the same way, or promised to be."""
-    header = plan.regions.batches
-    assert header is not None
-    if is_range(header.iterable):
-        changed = {v for v, _ in references(header.iterable, header.source, roles)} & plan.storage.bound
-        if not changed:
-            return None
-        raise Refuse(
-            "TL702",
-            "The range of the batch loop changes inside the loops.",
-            header.stmt,
-            "Compute it once, before the loops.",
-        )
-    var = variable(header.iterable, header.source)
-    bound = roles.definitions.get(var, []) if var is not None else []
-    if makers_of(header.iterable, header.source, roles, program):
-        why = oddity_of(header.iterable, header.source, roles, program)
-        if why is None:
-            return None
-        remedy = "Give the dataset a __len__." if "length" in why else "Leave generator= out and seed torch instead."
-        raise Refuse("TL702", f"The loader '{ast.unparse(header.iterable)}' {why}.", header.stmt, remedy)
-    if any(isinstance(d.value, ast.Call) and isinstance(fact_of(d.value, d.frame, program), Bar) for d in bound):
-        raise Refuse(
-            "TL702",
-            f"Which bar '{ast.unparse(header.iterable)}' is, or what it stands at, decides more than what is shown.",
-            header.stmt,
-            "Loop over the DataLoader under one bar, count with enumerate(), and compute its text in front of that.",
-        )
-    unseen = var is not None and var not in plan.storage.bound and var in unknown_iterables(roles, program, judge)
-    refusal = Refuse(
-        "TL702",
-        f"The batches come from '{ast.unparse(header.iterable)}', which is not made by a DataLoader in this script.",
-        header.stmt,
-        "Make a torch.utils.data.DataLoader before the loop and iterate that.",
-        claim=f"'{ast.unparse(header.iterable)}' is {PLAIN_LOADER}" if unseen else "",
-    )
-    return promise_of(refusal, program.script)
+    Or is the loop left there: then the iterator, which draws too, is not made at all.
+    """
+    return regions.leaves_at_start or any(judge.of_item(i).draws for i in regions.of(Region.EPOCH_START))
 
 
 def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:

@@ -56,6 +56,7 @@ class DataPlan:
     position: int
     by_hand: bool  # setup("fit") is called where the script made its data
     tensors: tuple[Var, ...] = ()  # the whole set as one batch, when the script has no loader
+    streams: bool = False  # the batches come from a stream, which is all its own
 
     def attribute(self, var: Var) -> str:
         """What a variable is called as an attribute of the DataModule, beside its methods and parameters."""
@@ -108,9 +109,10 @@ class Plan:
     index_loader: bool = False  # the batches are the numbers of a range
     list_loader: bool = False  # the batches are what a list holds
     promise: Promise | None = None  # what the loader rests on when the script does not show where it comes from
+    generator: str = "batches"  # the method that gives the batches of a stream
     lazy: bool = False  # the loader's iterator is made at the first batch
 
     @property
     def wraps_batches(self) -> bool:
         """Is the training loader handed over in a ``Batches``?"""
-        return self.lazy or self.regions.stops
+        return self.lazy or self.regions.ends_early

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.reserved import unique
-from torchlift_convert.syntax import Script
+from torchlift_convert.syntax import Script, span_of
 from torchlift_convert.types import Vouch
 
 PLAIN_LOADER = "a plain DataLoader (no subclass), with a length and without a generator of its own"
@@ -39,15 +38,15 @@ class Promise:
         return _HELPER.format(name=self.helper, claim=PLAIN_LOADER, dataloader=dataloader)
 
 
-def promise_of(refusal: Refuse, script: Script) -> Promise:
-    """The author's word in place of a proof; the refusal itself where nobody has given it, or where none would do."""
-    told = refusal.diagnostic
-    if not told.claim or (told.code, told.span.first) not in script.vouched:
-        raise refusal
+def promise_of(code: str, stmt: ast.stmt, claim: str, script: Script) -> Promise | None:
+    """The author's word in place of a proof, given by a comment in the statement's first line; None without one."""
+    span = span_of(stmt)
+    if (code, span.first) not in script.vouched:
+        return None
     taken = {n.id for n in ast.walk(script.tree) if isinstance(n, ast.Name)}
     taken |= {n.name for n in ast.walk(script.tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
     taken |= {(n.asname or n.name).partition(".")[0] for n in ast.walk(script.tree) if isinstance(n, ast.alias)}
-    return Promise(Vouch(told.code, told.span, told.claim), unique("as_promised", taken))
+    return Promise(Vouch(code, span, claim), unique("as_promised", taken))
 
 
 def with_head_note(module: cst.Module, promise: Promise, script: Script) -> cst.Module:

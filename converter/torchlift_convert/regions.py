@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from torchlift_convert import facts as F
 from torchlift_convert.effects import Judge
+from torchlift_convert.loops import Loop
 from torchlift_convert.program import Frame, Item, Program, Var
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.roles import Definition, Roles, expression
@@ -23,6 +24,7 @@ class Region(StrEnum):
     """A stretch of the nest, named after the hook that it becomes."""
 
     EPOCH_START = "on_train_epoch_start"
+    FETCH = "train_dataloader"  # before each batch, where the batches come from no loader
     BATCH_START = "on_train_batch_start"
     STEP = "training_step"
     BEFORE_STEP = "on_before_optimizer_step"
@@ -37,13 +39,29 @@ class Region(StrEnum):
 class Header:
     """What a loop over batches iterates: ``for index, target in enumerate(iterable, start)``, bars taken off."""
 
-    stmt: ast.For
+    stmt: Loop
     frame: Frame
     target: ast.expr
     index: str | None
     start: int
     iterable: ast.expr
     source: Frame  # the frame that ``iterable`` is written in
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Batches that come from no loader: a Trainer is given what the loop goes over, made anew for each epoch.
+
+    ``fetching``: the statements at the head of the loop that fetch a batch or leave the loop, and that stand in a
+    generator then, under the loop's own header. Without any, the loop's iterable is handed over as it is.
+    """
+
+    loop: Loop
+    frame: Frame
+    generated: bool
+    fetching: tuple[Item, ...] = ()
+    counted: str | None = None  # the counter of ``enumerate`` in the generator
+    source: Header | None = None  # what the generator iterates, of a ``for`` loop
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,17 @@ class Regions:
     stops: bool = False  # the batch loop is left by a break
     why_manual: tuple[str, ast.stmt] | None = None
     keeps_gradients: bool = False  # validation must not clear them
+    stream: Stream | None = None
+
+    @property
+    def leaves_at_start(self) -> bool:
+        """May the epoch loop be left in front of its batches? What stands behind them does not run then."""
+        return any(exits_of(i.shape) for i in self.of(Region.EPOCH_START))
+
+    @property
+    def ends_early(self) -> bool:
+        """May the batches of an epoch end where the Trainer does not expect it?"""
+        return self.stops or self.stream is not None
 
     def of(self, region: Region) -> tuple[Item, ...]:
         return self.items.get(region, ())
@@ -82,6 +111,15 @@ class NotAutomatic(Exception):
     def __init__(self, why: str, stmt: ast.stmt) -> None:
         super().__init__(why)
         self.why, self.stmt = why, stmt
+
+
+def loop_variables(header: Header | None) -> frozenset[Var]:
+    """What a loop header binds."""
+    if header is None:
+        return frozenset()
+    names = {n.id for n in ast.walk(header.target) if isinstance(n, ast.Name)}
+    names |= {header.index} if header.index is not None else set()
+    return frozenset(header.frame.resolve(n) for n in names)
 
 
 ZERO_GRAD = Gone(FateKind.TRAINER, "Trainer: gradients are zeroed before each backward")

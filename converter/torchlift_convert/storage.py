@@ -14,17 +14,18 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.names import free_names, own_nodes
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, VarFlow, flow_over
-from torchlift_convert.regions import Header, Region, Regions, exits_of
+from torchlift_convert.regions import Header, Region, Regions, exits_of, loop_variables
 from torchlift_convert.roles import Roles
 from torchlift_convert.syntax import nodes_of
 
 # In the order in which an epoch runs them; each list of successors closes the loops.
 SUCCESSORS: dict[Region, tuple[Region | None, ...]] = {
-    Region.EPOCH_START: (Region.BATCH_START,),
+    Region.EPOCH_START: (Region.FETCH,),
+    Region.FETCH: (Region.BATCH_START,),
     Region.BATCH_START: (Region.STEP,),
     Region.STEP: (Region.BEFORE_STEP,),
     Region.BEFORE_STEP: (Region.BATCH_END,),
-    Region.BATCH_END: (Region.BATCH_START, Region.VAL_START),
+    Region.BATCH_END: (Region.FETCH, Region.VAL_START),
     Region.VAL_START: (Region.VAL_STEP, Region.VAL_END),
     Region.VAL_STEP: (Region.VAL_STEP, Region.VAL_END),
     Region.VAL_END: (Region.EPOCH_END,),
@@ -50,14 +51,6 @@ class Storage:
     entering: frozenset[Var]  # bound in the nest, but read in it before that: the value from before the loops is needed
 
 
-def loop_variables(header: Header | None) -> frozenset[Var]:
-    """What a loop header binds."""
-    if header is None:
-        return frozenset()
-    names = {n.id for n in ast.walk(header.stmt.target) if isinstance(n, ast.Name)}
-    return frozenset(header.frame.resolve(n) for n in names)
-
-
 def _counter(header: Header | None) -> frozenset[Var]:
     """What ``enumerate`` counts the batches with."""
     return frozenset({header.frame.resolve(header.index)}) if header is not None and header.index else frozenset()
@@ -68,6 +61,7 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
     flows = {r: _flow(regions, r) for r in Region}
     rebound = {r: f.may for r, f in flows.items()}
     heads = {Region.STEP: loop_variables(regions.batches), Region.VAL_STEP: loop_variables(regions.validation)}
+    flows[Region.FETCH] = _fetched(flows[Region.FETCH], heads[Region.STEP])
     for region, names in heads.items():
         flows[region] = VarFlow(frozenset(), names, names).then(flows[region])
     counter = _counter(regions.batches) - frozenset[Var]().union(*rebound.values())
@@ -129,6 +123,11 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
         read_after=bound & after,
         entering=bound & live_in[Region.EPOCH_START],
     )
+
+
+def _fetched(flow: VarFlow, given: frozenset[Var]) -> VarFlow:
+    """What fetching a batch does to variables: what it gives is bound where the step takes it; the loop may end."""
+    return VarFlow(flow.exposed, frozenset(), flow.may - given)
 
 
 def _flow(regions: Regions, region: Region) -> VarFlow:

@@ -13,6 +13,7 @@ from torchlift_convert.plan import DataPlan, Kind, ModulePlan, Param, Plan
 from torchlift_convert.planning.bars import drop_bars
 from torchlift_convert.planning.context import Context
 from torchlift_convert.planning.data import DataPlanner
+from torchlift_convert.planning.fetching import own_state, without
 from torchlift_convert.planning.modules import ModulePlanner
 from torchlift_convert.planning.optimizers import OptimizerPlanner
 from torchlift_convert.planning.parameters import ParameterPlanner, parameters_of
@@ -54,6 +55,8 @@ def assemble(ctx: Context) -> Plan:
     _refuse_handlers(ctx)
     drop_bars(ctx)
     data = DataPlanner(ctx).plan()
+    if data is not None and data.streams:
+        ctx.storage = without(ctx.storage, own_state(ctx))
     optimizers = OptimizerPlanner(ctx)
     config = optimizers.config()
     draft = _draft(ctx, data, config, optimizers.used_early(config), whole=True)

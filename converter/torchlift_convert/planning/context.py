@@ -60,7 +60,7 @@ class Context:
     def train_loader(self) -> Var | None:
         """The variable that the batch loop iterates."""
         header = self.regions.batches
-        if header is None:
+        if header is None or self.regions.stream is not None:
             return None
         var = variable(header.iterable, header.source)
         if var not in self.roles.loaders or var in self.storage.bound:

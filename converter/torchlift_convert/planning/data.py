@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torchlift_convert.data import DataSlicer, NotApart, Slice, loader_call
 from torchlift_convert.names import own_nodes
 from torchlift_convert.plan import DataPlan, Loader
 from torchlift_convert.planning.context import Context
+from torchlift_convert.planning.fetching import own_state, sources
 from torchlift_convert.program import Item, Var
 from torchlift_convert.references import references
 from torchlift_convert.reserved import unique
@@ -23,14 +24,9 @@ class DataPlanner:
 
     def plan(self) -> DataPlan | None:
         """The DataModule, or None when the data cannot be told apart."""
-        slicer = DataSlicer(
-            self.ctx.program,
-            self.ctx.nest,
-            self.ctx.roles,
-            self.ctx.judge,
-            self.ctx.values,
-            self.ctx.storage.bound | self.ctx.pinned,
-        )
+        if self.ctx.regions.stream is not None:
+            return self._streamed()
+        slicer = self._slicer(self.ctx.storage.bound | self.ctx.pinned)
         train = self.ctx.train_loader()
         tensors = self._whole_set() if self.ctx.nest.batches is None else []
         validation = self.ctx.validation_loader()
@@ -42,17 +38,48 @@ class DataPlanner:
             cut = slicer.slice(seeds)
         except NotApart:
             return None
+        cut, others = self._with_others(slicer, seeds, cut, others)
+        if any(s in self.ctx.fixed_blocks for s in cut.statements):
+            return None
+        return self._data_plan(cut, train, tensors, others)
+
+    def _slicer(self, fixed: frozenset[Var]) -> DataSlicer:
+        ctx = self.ctx
+        return DataSlicer(ctx.program, ctx.nest, ctx.roles, ctx.judge, ctx.values, fixed)
+
+    def _streamed(self) -> DataPlan | None:
+        """The DataModule of a stream that nothing but the data decides."""
+        found = sources(self.ctx)
+        if found is None:
+            return None
+        own, values, roles = own_state(self.ctx), self.ctx.values, self.ctx.roles
+        options = [(v, a) for v, a in found if a is not None or (values.portable_scalar(v) and v not in own)]
+        seeds = [v for v, a in found if (v, a) not in options]
+        if any(v in roles.namespaces for v in seeds):
+            return None
+        slicer = self._slicer((self.ctx.storage.bound - own) | self.ctx.pinned)
+        try:
+            cut = slicer.slice(seeds)
+        except NotApart:
+            return None
+        cut.options |= dict.fromkeys(options)
+        if any(s in self.ctx.fixed_blocks for s in cut.statements):
+            return None
+        plan = self._data_plan(cut, None, [], [])
+        return plan and replace(plan, streams=True)
+
+    def _with_others(
+        self, slicer: DataSlicer, seeds: list[Var], cut: Slice, others: list[Var]
+    ) -> tuple[Slice, list[Var]]:
+        """The slice with further loaders; one that cannot be told apart stays where it is."""
         apart: list[Var] = []
-        for var in others:  # a loader that cannot be told apart stays where it is
+        for var in others:
             try:
                 cut = slicer.slice([*seeds, *apart, var])
                 apart.append(var)
             except NotApart:
                 continue
-        others = apart
-        if any(s in self.ctx.fixed_blocks for s in cut.statements):
-            return None
-        return self._data_plan(cut, train, tensors, others)
+        return cut, apart
 
     def _used(self, var: Var) -> bool:
         later = [Item(s, self.ctx.home) for s in [*self.ctx.pre, *self.ctx.nest.post]]
@@ -87,6 +114,8 @@ class DataPlanner:
         while isinstance(value, ast.Call):
             name = self.ctx.program.canonical(value.func, self.ctx.home)
             if name is not None:
+                if name.startswith("torch.utils.data."):
+                    return False
                 return name.startswith("torch.") and not name.startswith(("torch.nn.", "torch.optim.", "torch.device"))
             if not isinstance(value.func, ast.Attribute):
                 return False

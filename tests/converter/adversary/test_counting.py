@@ -1,0 +1,251 @@
+"""Batches that come from no loader: whatever a loop goes over, a Trainer goes over it in the same way."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from tests.converter.adversary.harness import same
+
+from torchlift_convert.api import convert
+from torchlift_convert.types import Optimization, Options, Status
+
+HEAD = """
+import itertools
+import random
+
+import torch
+import torch.nn as nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+torch.manual_seed(1)
+X = torch.randn(40, 4)
+Y = X.sum(dim=1, keepdim=True)
+"""
+LOADER = "loader = DataLoader(TensorDataset(X, Y), batch_size=8, shuffle=True)\n"
+FUNCTIONS = """
+def infinite(loader):
+    while True:
+        for batch in loader:
+            yield batch
+
+
+def batches(size):
+    order = torch.randperm(len(X))
+    for start in range(0, len(X), size):
+        rows = order[start : start + size]
+        yield X[rows], Y[rows] + 0.01 * torch.randn(len(rows), 1)
+    print("all given", torch.rand(1))
+
+
+"""
+MODEL = """
+model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 1))
+criterion = nn.MSELoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+"""
+STEP = """optimizer.zero_grad()
+loss = criterion(model(x), y)
+loss.backward()
+optimizer.step()
+"""
+END = "print(sum(p.sum().item() for p in model.parameters()), torch.rand(1))\n"
+
+
+def script(loop: str, data: str = LOADER + FUNCTIONS) -> str:
+    """A script around a loop, in which STEP stands for one training step."""
+    lines = []
+    for line in textwrap.dedent(loop).strip("\n").splitlines():
+        pad = line[: len(line) - len(line.lstrip())]
+        lines.append(textwrap.indent(STEP, pad) if line.strip() == "STEP" else line + "\n")
+    return HEAD + data + MODEL + "".join(lines) + END
+
+
+def in_main(loop: str) -> str:
+    """The same with the data, the model and the loop in a function."""
+    whole = script(loop, LOADER)
+    head, _, rest = whole.partition("torch.manual_seed(1)\n")
+    functions = FUNCTIONS.replace("batches(size)", "batches(X, Y, size)")
+    return head + functions + "def main():\n" + textwrap.indent(rest, "    ") + "\n\nmain()\n"
+
+
+STEPS = {
+    "a generator": "for x, y in batches(8):\n    STEP\n    print(loss.item())",
+    "a counted generator": "for i, (x, y) in enumerate(batches(8), 1):\n    STEP\n    print(i, loss.item())",
+    "an endless generator, left": """
+        for step, (x, y) in enumerate(infinite(loader)):
+            if step >= 12:
+                break
+            STEP
+            print(step, loss.item())
+        print(step, x.sum())
+    """,
+    "an endless generator, left behind the step": """
+        for step, (x, y) in enumerate(infinite(loader)):
+            STEP
+            print(step, loss.item())
+            if step == 6:
+                break
+        print(step, x.sum())
+    """,
+    "zip with a range": "for step, (x, y) in zip(range(12), infinite(loader)):\n    STEP\n    print(step, loss.item())",
+    "islice": "for x, y in itertools.islice(loader, 3):\n    STEP\n    print(loss.item())",
+    "cycle": "for x, y in itertools.islice(itertools.cycle(loader), 12):\n    STEP\n    print(loss.item())",
+    "next": """
+        it = infinite(loader)
+        for step in range(12):
+            x, y = next(it)
+            STEP
+            print(step, loss.item())
+    """,
+    "next of what ends": """
+        it = iter(loader)
+        for step in range(5):
+            batch = next(it)
+            x, y = batch
+            STEP
+            print(step, loss.item())
+        print(step, len(batch))
+    """,
+    "next, begun anew": """
+        it = iter(loader)
+        for step in range(12):
+            try:
+                x, y = next(it)
+            except StopIteration:
+                it = iter(loader)
+                x, y = next(it)
+            STEP
+            print(step, loss.item())
+    """,
+    "next, and what is left over afterwards": """
+        it = iter(loader)
+        for step in range(3):
+            x, y = next(it)
+            STEP
+        for x, y in it:
+            print(x.sum())
+    """,
+    "batches passed over": """
+        for i, (x, y) in enumerate(loader):
+            if i % 2 == 1:
+                continue
+            STEP
+            print(i, loss.item())
+        print(i, x.sum())
+    """,
+}
+
+
+@pytest.mark.parametrize("loop", STEPS.values(), ids=STEPS.keys())
+def test_steps(loop: str, tmp_path: Path) -> None:
+    result = same(script(loop), tmp_path)
+    assert result.optimization is Optimization.AUTOMATIC
+
+
+@pytest.mark.parametrize("loop", STEPS.values(), ids=STEPS.keys())
+def test_steps_in_a_function(loop: str, tmp_path: Path) -> None:
+    result = same(in_main(loop.replace("batches(8", "batches(X, Y, 8")), tmp_path)
+    assert result.optimization is Optimization.AUTOMATIC
+
+
+EPOCHS = {
+    "a generator": "for x, y in batches(8):\n        STEP",
+    "an endless generator, made anew": "for x, y in itertools.islice(infinite(loader), 3):\n        STEP",
+    "an iterator, used up in the first epoch": "for x, y in once:\n        STEP",
+    "parts of two tensors": "for x, y in zip(X.split(8), Y.split(8)):\n        STEP",
+    "parts in another order each time": """order = torch.randperm(40)
+    for x, y in zip(X[order].split(8), Y[order].split(8)):
+        STEP""",
+    "rows in another order each time": """for rows in torch.randperm(40).split(8):
+        x, y = X[rows], Y[rows]
+        STEP""",
+    "a range that the epoch computes": """count = len(X) // 8
+    for k in range(count):
+        x, y = X[8 * k : 8 * k + 8], Y[8 * k : 8 * k + 8]
+        STEP
+    print(count)""",
+    "a range that grows": """for k in range(epoch + 1):
+        x, y = X[8 * k : 8 * k + 8], Y[8 * k : 8 * k + 8]
+        STEP""",
+    "an iterator asked by hand": """it = iter(loader)
+    for i in range(len(loader)):
+        x, y = next(it)
+        STEP""",
+    "a loader made in the loop": """for x, y in DataLoader(TensorDataset(X, Y), batch_size=8, shuffle=True):
+        STEP""",
+    "a zip that ends first": "for i, (x, y) in zip(range(3), loader):\n        STEP\n        print(i)",
+    "left at the top": """for i, (x, y) in enumerate(loader):
+        if i == 3:
+            break
+        STEP""",
+    "left at the top, and looked at": """for i, (x, y) in enumerate(loader):
+        if i == 3:
+            break
+        STEP
+    print(i, x.sum())""",
+    "left by what the last step changed": """total = 0.0
+    for x, y in loader:
+        if total > 5:
+            break
+        STEP
+        total += loss.item()
+    print(total)""",
+}
+
+
+@pytest.mark.parametrize("loop", EPOCHS.values(), ids=EPOCHS.keys())
+def test_epochs(loop: str, tmp_path: Path) -> None:
+    body = (
+        "once = itertools.islice(infinite(loader), 6)\nloss = torch.tensor(0.0)\n"
+        f"for epoch in range(3):\n    {loop}\n    print(epoch, loss.item(), torch.rand(1))\n"
+    )
+    result = same(script(body), tmp_path)
+    assert result.optimization is Optimization.AUTOMATIC
+
+
+def test_a_stream_that_only_the_data_decides_is_the_data_modules(tmp_path: Path) -> None:
+    data = LOADER + FUNCTIONS.partition("def batches")[0]
+    result = same(script(STEPS["zip with a range"], data), tmp_path)
+    assert result.datamodule is not None and result.code is not None
+    assert "infinite(self.loader)" in result.code
+
+
+def test_an_iterator_that_ends_too_early_fails_as_it_did(tmp_path: Path) -> None:
+    source = script(STEPS["next of what ends"].replace("range(5)", "range(7)"))
+    with pytest.raises(StopIteration):
+        same(source, tmp_path)
+    result = convert(source, Options())
+    assert result.code is not None
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        exec(compile(result.code, "train.py", "exec"), {"__name__": "__main__"})
+
+
+def test_a_batch_that_is_changed_in_place_is_refused() -> None:
+    source = script("pairs = [[X, Y]] * 5\nfor pair in iter(pairs):\n    x, y = pair\n    STEP\n    pair.append(0)\n")
+    result = convert(source, Options())
+    assert result.status is Status.REFUSED
+    assert [d.code for d in result.refusals] == ["TL702"]
+
+
+def test_what_stands_at_the_start_of_an_epoch_may_end_the_loop(tmp_path: Path) -> None:
+    loop = """
+        best = 100.0
+        for epoch in range(5):
+            if best < 20.0:
+                print("enough")
+                break
+            best = 0.0
+            for x, y in loader:
+                STEP
+                best += loss.item()
+            print(epoch, best)
+        print(epoch)
+    """
+    same(script(loop), tmp_path)
+
+
+def test_an_epoch_that_is_passed_over_is_refused() -> None:
+    loop = "for epoch in range(5):\n    if epoch == 2:\n        continue\n    for x, y in loader:\n        STEP\n"
+    assert [d.code for d in convert(script(loop), Options()).refusals] == ["TL105"]
