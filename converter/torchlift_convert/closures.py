@@ -21,10 +21,10 @@ from torchlift_convert.regions import (
     Region,
     Regions,
     call_fact,
-    exits_of,
 )
 from torchlift_convert.roles import add_definitions, variable
 from torchlift_convert.stepping import Stepping
+from torchlift_convert.syntax import exits_of
 from torchlift_convert.types import FateKind, Optimization
 
 

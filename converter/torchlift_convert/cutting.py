@@ -11,6 +11,7 @@ from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.evaluation import Evaluation
 from torchlift_convert.gradients import seen_across_validation
+from torchlift_convert.leftover import refuse_leftover
 from torchlift_convert.nest import Nest
 from torchlift_convert.noise import Noise
 from torchlift_convert.program import Item, Program, Var
@@ -19,12 +20,13 @@ from torchlift_convert.regions import (
     Region,
     Regions,
     call_fact,
-    exits_of,
     reads_any,
 )
 from torchlift_convert.roles import Roles, add_definitions, variable
 from torchlift_convert.stepping import Stepping
 from torchlift_convert.streams import Streams
+from torchlift_convert.surroundings import elsewhere
+from torchlift_convert.syntax import exits_of
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -47,6 +49,7 @@ class Cutter:
         header, body = batches.header, list(batches.body)
         steps = Stepping(self.program, self.nest, self.roles, self.judge, self.gone)
         stepping = closure_regions(steps, body, header) or steps.cut(body, header)
+        refuse_leftover(self.program, self.nest, self.roles)
         evaluation = Evaluation(self.program, self.nest, self.roles, self.judge, self.gone)
         automatic = stepping.optimization is Optimization.AUTOMATIC
         ends_early = stepping.stops or batches.stream is not None
@@ -72,7 +75,7 @@ class Cutter:
             validation=validation.header if validation else None,
             gone=self.gone,
         )
-        after_loops = [Item(s, self.nest.home) for s in self.nest.post]
+        after_loops = [*(Item(s, self.nest.home) for s in self.nest.post), *elsewhere(self.nest)]
         covered = len(self.roles.models) == 1 and steps.covers(self.roles.models[0])
         kept = regions.optimization is Optimization.MANUAL and regions.validation is not None
         kept = kept or seen_across_validation(regions, covered, after_loops, self.judge)

@@ -58,6 +58,10 @@ class DataSlicer:
                 continue
             out.variables.add(var)
             stmts = self._makers(var)
+            if not stmts and var not in seeds and var not in self.fixed:
+                out.variables.discard(var)
+                out.options[(var, None)] = None  # it is made elsewhere: an argument
+                continue
             if not stmts:
                 raise NotApart(f"'{var.name}' is not made before the loops", self.nest.outer)
             for stmt in stmts:

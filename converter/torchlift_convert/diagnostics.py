@@ -22,6 +22,7 @@ CODES: dict[str, str] = {
     "TL301": "no torch optimizer steps in the loop",
     "TL302": "manual optimization was needed",
     "TL303": "an optimizer that cannot be handed to a Trainer",
+    "TL304": "gradients from before the loops would be part of their first step",
     "TL310": "the model is never put back into training mode",
     "TL401": "gradients are clipped while they are scaled",
     "TL701": "the data cannot be told apart from the rest",

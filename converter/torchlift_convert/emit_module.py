@@ -24,11 +24,12 @@ from torchlift_convert.plan import Kind, Plan
 from torchlift_convert.program import Frame, Item, Var, flow_over
 from torchlift_convert.recognisers import facts_of
 from torchlift_convert.references import item_references
-from torchlift_convert.regions import Header, Region, exits_of, loop_variables
+from torchlift_convert.regions import Header, Region, loop_variables
 from torchlift_convert.remarks import Remarks
 from torchlift_convert.rewrite import Edits, Origins, source_of
 from torchlift_convert.roles import variable
 from torchlift_convert.scaling import may_be_fused
+from torchlift_convert.syntax import exits_of
 from torchlift_convert.trainer_args import epochs_of
 from torchlift_convert.types import Optimization
 

@@ -145,6 +145,8 @@ class ScriptWriter:
         followed = self._followed_scopes()
         kept = [s for s in [*self.pre, *self.plan.nest.post] if s not in moved]
         mentioned = {n.id for s in kept if s not in followed for n in ast.walk(s) if isinstance(n, ast.Name)}
+        around = [i.stmt for i in self.plan.storage.around.items]
+        mentioned |= {n.id for s in around for n in ast.walk(s) if isinstance(n, ast.Name)}
         inside = [s for s in kept if s in followed and isinstance(s, ast.FunctionDef) and s not in self._top_level()]
         return {s for s in inside if s.name not in mentioned}
 

@@ -30,7 +30,10 @@ def scaling_class(plan: Plan) -> str:
 
 def alias(plan: Plan, var: Var) -> str:
     """The script's name for something that the module or the Trainer holds now."""
-    return f"{var.name} = {_holder(plan, var)}"
+    text = f"{var.name} = {_holder(plan, var)}"
+    if var in plan.perhaps:
+        return f'if hasattr({plan.module.instance}, "{plan.names[var]}"):\n    {text}'
+    return text
 
 
 def _holder(plan: Plan, var: Var) -> str:
@@ -42,6 +45,12 @@ def _holder(plan: Plan, var: Var) -> str:
         stepped = [v for v in plan.roles.schedulers if v in plan.regions.stepped_by_trainer]
         if var in stepped:
             return f"{plan.trainer}.lr_scheduler_configs[{stepped.index(var)}].scheduler"
+    if plan.data is not None:
+        loader = plan.data.loader(var)
+        if loader is not None:
+            return f"{plan.data.instance}.{loader.method}()"
+        if var in plan.data.attributes:
+            return f"{plan.data.instance}.{plan.data.attribute(var)}"
     return f"{plan.module.instance}.{plan.names[var]}"
 
 

@@ -204,6 +204,8 @@ class Environment:
 
     def _in_script(self, var: Var) -> str | None:
         plan = self.plan
+        if self.place is Place.AFTER and var in plan.storage.by_name:
+            return None
         if plan.data is not None:
             loader = plan.data.loader(var)
             if loader is not None:
@@ -291,7 +293,7 @@ def loss_stays(plan: Plan) -> bool:
 def only_value(plan: Plan, var: Var, own: Region) -> bool:
     """Do other regions and the code after the loop read the value alone, and cannot tell whether it has a graph?"""
     items = [i for r in Region if r is not own for i in plan.regions.of(r)]
-    items += [Item(s, plan.nest.home) for s in plan.nest.post]
+    items += [*(Item(s, plan.nest.home) for s in plan.nest.post), *plan.storage.around.items]
     for item in items:
         parts = [(item.shape, item.frame), *((h.value, h.frame) for h in item.holes if h.value is not None)]
         for part, frame in parts:

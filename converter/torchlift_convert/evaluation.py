@@ -21,7 +21,7 @@ from torchlift_convert.loaders import oddity_of
 from torchlift_convert.names import own_nodes, parameters
 from torchlift_convert.nest import Nest
 from torchlift_convert.noise import Noise
-from torchlift_convert.program import Frame, Hole, Item, Program, Var
+from torchlift_convert.program import Frame, Hole, Item, Program, Var, flow_over
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.regions import (
     BAR,
@@ -35,13 +35,12 @@ from torchlift_convert.regions import (
     Header,
     Region,
     call_fact,
-    exits_of,
     header_of,
     reads_any,
 )
 from torchlift_convert.roles import Roles, variable
 from torchlift_convert.showing import stands_in_bars
-from torchlift_convert.syntax import nodes_of
+from torchlift_convert.syntax import exits_of, nodes_of
 from torchlift_convert.types import FateKind
 
 
@@ -285,6 +284,10 @@ class Evaluation:
         """May a model be in evaluation mode when the first epoch starts?"""
         home = self.nest.home
         if self._eval_reachable([(s, home) for s in self.nest.pre]):
+            return True
+        if set(self.roles.models) <= flow_over([Item(s, home) for s in self.nest.pre]).must:
+            return False
+        if self.nest.repeated and self._eval_reachable([(s, home) for s in self.nest.path[0].body]):
             return True
         own = frozenset() if isinstance(home.scope, ast.Module) else home.locals - {*parameters(home.scope.args)}
         if all(v.frame is home and v.name in own for v in self.roles.models):

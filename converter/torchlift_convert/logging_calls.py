@@ -9,8 +9,9 @@ from torchlift_convert.environment import Environment, epoch_variables, returned
 from torchlift_convert.plan import Plan
 from torchlift_convert.program import Item, Var
 from torchlift_convert.recognisers import fact_of
-from torchlift_convert.regions import Region, exits_of
+from torchlift_convert.regions import Region
 from torchlift_convert.roles import variable
+from torchlift_convert.syntax import exits_of
 from torchlift_convert.types import Optimization
 from torchlift_convert.values import Values
 

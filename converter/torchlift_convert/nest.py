@@ -8,22 +8,23 @@ statements then stand in the nest as if they had been written there.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.facts import GradSwitch
-from torchlift_convert.folding import decided, is_learned, live_nodes
+from torchlift_convert.folding import decided, is_learned
 from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.hidden import refuse_hidden
+from torchlift_convert.locating import Block, Locator
 from torchlift_convert.loops import Loop, is_small
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program
+from torchlift_convert.reaching import Reach
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.rounds import refuse_calls, refuse_phases, round_of, written_values
 from torchlift_convert.showing import counted, is_bar, refuse_read_bar, stands_in_bars
-from torchlift_convert.syntax import blocks_of, is_backward, nodes_of
+from torchlift_convert.syntax import nodes_of
 from torchlift_convert.types import FateKind
 
 
@@ -36,15 +37,6 @@ class LoopEntry:
 
 
 Entry = Item | LoopEntry
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """One statement list on the way from the home scope's body to the outermost loop, and where the way goes on."""
-
-    body: list[ast.stmt]
-    index: int
-    conditional: bool  # inside an ``if`` other than the main guard, a ``try`` or a ``with``
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +63,23 @@ class Nest:
 
     @property
     def pre(self) -> list[ast.stmt]:
-        return [s for block in self.path for s in block.body[: block.index]]
+        """What runs before the loops each time that they run."""
+        return [s for block in self.segment for s in block.body[: block.index]]
 
     @property
     def post(self) -> list[ast.stmt]:
-        return [s for block in reversed(self.path) for s in block.body[block.index + 1 :]]
+        return [s for block in reversed(self.segment) for s in block.body[block.index + 1 :]]
+
+    @property
+    def repeated(self) -> bool:
+        """Does a loop that stays go round the loops?"""
+        return any(block.repeated for block in self.path)
+
+    @property
+    def segment(self) -> tuple[Block, ...]:
+        """The innermost blocks that run once for each time that the loops run."""
+        first = max((n for n, block in enumerate(self.path) if block.repeated), default=0)
+        return self.path[first:]
 
 
 @dataclass(eq=False)
@@ -83,51 +87,13 @@ class Finder:
     """Follows the way from the module's body to the backward calls."""
 
     program: Program
-    reaching: set[str] = field(default_factory=set)  # names of the script's functions that reach a backward()
     followed: list[FunctionNode] = field(default_factory=list)
     merged: list[tuple[ast.stmt, FateKind, str]] = field(default_factory=list)
     in_batch: bool = False  # while the statements of a batch are laid out, which trains
 
     def __post_init__(self) -> None:
         self.judge = Judge(self.program)
-        functions = [n for n in ast.walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)]
-        changed = True
-        while changed:
-            changed = False
-            for func in functions:
-                if func.name not in self.reaching and self._body_reaches(own_nodes(func)):
-                    self.reaching.add(func.name)
-                    changed = True
-
-    def _body_reaches(self, nodes: Iterable[ast.AST]) -> bool:
-        return any(is_backward(n) or self._leads(n) for n in nodes)
-
-    def _leads(self, node: ast.AST) -> bool:
-        if not isinstance(node, ast.Call):
-            return False
-        names = [a.id for a in node.args if isinstance(a, ast.Name)]
-        if isinstance(node.func, ast.Name):
-            names.append(node.func.id)
-        return any(n in self.reaching for n in names)
-
-    def reaches(self, stmt: ast.stmt, frame: Frame) -> bool:
-        """May the statement train, as far as the values written in the code tell?"""
-        nodes = live_nodes(stmt, frame)
-        return any(is_backward(n) or (self._leads(n) and not self._is_idle(n, frame)) for n in nodes)
-
-    def _is_idle(self, call: ast.AST, frame: Frame) -> bool:
-        """Is it known from the constants of a call, as ``run(loader, training=False)``, that it does not train?"""
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            return False
-        target = frame.function(call.func.id)
-        if target is None or target[0] is frame.scope:
-            return False
-        try:
-            inner, _ = bind_call(call, frame, *target)
-        except Refuse:
-            return False
-        told = any(isinstance(b.expr, ast.Constant) for b in inner.bound.values())
-        return told and not any(self.reaches(s, inner) for s in target[0].body)
+        self.reach = Reach(self.program)
 
     # -- from the module down to the outermost loop ----------
 
@@ -137,66 +103,24 @@ class Finder:
         Raises:
             Refuse: a backward() is there, but the way to it is not known.
         """
-        nest = self._locate(self.program.module, self.program.module.scope.body, (), False)
-        if nest is None:
+        sites = Locator(self.program, self.reach, self.judge).sites()
+        if not sites:
             refuse_hidden(self.program)
-        return nest
-
-    def _locate(self, frame: Frame, body: list[ast.stmt], path: tuple[Block, ...], conditional: bool) -> Nest | None:
-        hits = [i for i, s in enumerate(body) if self.reaches(s, frame)]
-        if not hits:
             return None
-        names = {self._called(body[i]) for i in hits}
-        if len(hits) > 1 and (len(names - {None}) != 1 or any(self._is_own(body[i]) for i in hits)):
+        for block in sites[0].path:
+            around = block.body[block.index]
+            if isinstance(around, ast.With) and stands_in_bars(around, sites[0].home, self.judge):
+                self.merged.append((around, FateKind.TRAINER, "Trainer: progress bar"))
+        nest = self._lay_out(sites[0].home, sites[0].outer, sites[0].path)
+        if any(one.home.scope not in nest.followed for one in sites[1:]):
+            lines = ", ".join(str(one.outer.lineno) for one in sites)
             raise Refuse(
                 "TL101",
-                f"{len(hits)} statements train here: lines {', '.join(str(body[i].lineno) for i in hits)}.",
-                body[hits[1]],
+                f"{len(sites)} loops train here: lines {lines}.",
+                sites[1].outer,
                 "Put each training into a script of its own.",
             )
-        index = hits[0]
-        stmt = body[index]
-        here = (*path, Block(body, index, conditional))
-        match stmt:
-            case ast.For() | ast.While():
-                return self._lay_out(frame, stmt, here)
-            case ast.If() | ast.With() | ast.Try():
-                inside = [b for b in blocks_of(stmt) if any(self.reaches(s, frame) for s in b)]
-                if len(inside) != 1:
-                    raise Refuse("TL101", "Training happens in several branches.", stmt, "Keep one training loop.")
-                shows = isinstance(stmt, ast.With) and stands_in_bars(stmt, frame, self.judge)
-                if shows:
-                    self.merged.append((stmt, FateKind.TRAINER, "Trainer: progress bar"))
-                return self._locate(frame, inside[0], here, conditional or not (shows or is_main_guard(stmt)))
-        called = self._call_of(stmt)
-        target = frame.function(called.func.id) if called and isinstance(called.func, ast.Name) else None
-        if target is None:
-            raise Refuse(
-                "TL107",
-                "The training loop cannot be reached from here by plain function calls.",
-                stmt,
-                "Call the function that holds the loop from the script's top level or from main().",
-            )
-        func, outer = target
-        return self._locate(Frame(func, outer), func.body, (), False)
-
-    def _is_own(self, stmt: ast.stmt) -> bool:
-        """A small statement that calls backward() itself."""
-        return not list(blocks_of(stmt)) and any(is_backward(n) for n in nodes_of(stmt))
-
-    def _called(self, stmt: ast.stmt) -> str | None:
-        call = self._call_of(stmt)
-        return call.func.id if call and isinstance(call.func, ast.Name) else None
-
-    def _call_of(self, stmt: ast.stmt) -> ast.Call | None:
-        """The call in a small statement that leads towards a backward()."""
-        if isinstance(stmt, (ast.For, ast.While, ast.If, ast.With, ast.Try)):
-            return None
-        calls = [
-            n for n in nodes_of(stmt) if self._leads(n) and isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
-        ]
-        calls = [c for c in calls if c.func.id in self.reaching]  # type: ignore[attr-defined]
-        return calls[0] if len(calls) == 1 else None
+        return nest
 
     # -- the nest ----------
 
@@ -204,7 +128,7 @@ class Finder:
         entries = self.flatten(home, outer.body)
         inner = [i for i, e in enumerate(entries) if isinstance(e, LoopEntry)]
         kept = [e for e in entries if isinstance(e, Item) and not e.holes]
-        beside = len(inner) > 1 or any(self.reaches(e.stmt, e.frame) for e in kept)
+        beside = len(inner) > 1 or any(self.reach.trains(e.stmt, e.frame) for e in kept)
         two_levels = len(inner) == 1 and isinstance(outer, ast.For) and self._counts(outer, home) and not beside
         if not two_levels or not isinstance(outer, ast.For):
             refuse_read_bar(outer, home, self.judge)
@@ -263,10 +187,10 @@ class Finder:
             if inside is not None:
                 out += inside
                 continue
-            if isinstance(stmt, (ast.For, ast.While)) and self.reaches(stmt, frame):
+            if isinstance(stmt, (ast.For, ast.While)) and self.reach.trains(stmt, frame):
                 out.append(LoopEntry(stmt, frame))
                 continue
-            call = self._call_of(stmt) if self.reaches(stmt, frame) else self._touching_call(stmt, frame)
+            call = self.reach.call_of(stmt) if self.reach.trains(stmt, frame) else self._touching_call(stmt, frame)
             target = frame.function(call.func.id) if call and isinstance(call.func, ast.Name) else None
             if call is None or target is None:
                 self._check_wrapped(stmt, frame)
@@ -302,12 +226,12 @@ class Finder:
             fact = fact_of(call, frame, self.program) if isinstance(call, ast.Call) else None
             if not isinstance(fact, GradSwitch) or decided(fact.enabled, frame) is not True:
                 return False
-        return self.in_batch or self.reaches(stmt, frame)
+        return self.in_batch or self.reach.trains(stmt, frame)
 
     def _rounds(self, stmt: ast.For, frame: Frame) -> list[ast.expr]:
         """The values of ``for phase in ["train", "val"]:``, when batches are trained on in one of its rounds."""
         loops = [n for s in stmt.body for n in nodes_of(s) if isinstance(n, ast.For)]
-        trains = any(self._iterates(n, frame) and self.reaches(n, frame) for n in loops)
+        trains = any(self._iterates(n, frame) and self.reach.trains(n, frame) for n in loops)
         return written_values(stmt, frame, self.program) if trains else []
 
     def _touching_call(self, stmt: ast.stmt, frame: Frame) -> ast.Call | None:
@@ -332,7 +256,7 @@ class Finder:
             if (
                 isinstance(node, (ast.For, ast.While))
                 and node is not stmt
-                and self.reaches(node, frame)
+                and self.reach.trains(node, frame)
                 and self._iterates(node, frame)
             ):
                 if isinstance(stmt, ast.With) and all(is_bar(i.context_expr, frame, self.program) for i in stmt.items):
@@ -392,8 +316,3 @@ def _refuse_inner_loops(entries: list[Entry], over_data_only: bool, around: Loop
 def _items(entries: list[Entry]) -> tuple[Item, ...]:
     """The entries as statements; loops among them stay whole."""
     return tuple(e if isinstance(e, Item) else Item(e.stmt, e.frame) for e in entries)
-
-
-def is_main_guard(stmt: ast.stmt) -> bool:
-    """``if __name__ == "__main__":``"""
-    return isinstance(stmt, ast.If) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(stmt.test))

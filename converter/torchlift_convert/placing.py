@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torchlift_convert.effects import Judge
 from torchlift_convert.program import Frame, Item, Var
+from torchlift_convert.syntax import exits_of, nodes_of
 
 
 @dataclass(eq=False)
@@ -44,4 +45,12 @@ class Placer:
     def _reaches(self, place: int, position: int, gone: set[ast.stmt]) -> bool:
         between = self.statements[place + 1 : position] if place < position else self.statements[position:place]
         one = Item(self.statements[place], self.frame)
+        effects = self.judge.of_item(one)
+        if (effects.draws or effects.writes) and any(_leaves(s) for s in between if s not in gone):
+            return False  # whether it runs at all would change
         return all(s in gone or self.judge.commute(one, Item(s, self.frame)) for s in between)
+
+
+def _leaves(stmt: ast.stmt) -> bool:
+    """May the rest of the function, or of a loop around it, be skipped here?"""
+    return bool(exits_of(stmt)) or any(isinstance(n, ast.Return) for n in nodes_of(stmt))

@@ -104,6 +104,7 @@ class Plan:
     names: dict[Var, str]  # attribute names of variables that live on the module
     alias_before: tuple[Var, ...]  # moved variables that the script's remaining code reads by name before the loops
     alias_after: tuple[Var, ...]
+    perhaps: frozenset[Var]  # of these, what the loops bind on some paths only
     eval_after: tuple[Var, ...]  # models that the script's own loop left in evaluation mode
     dropped: dict[ast.stmt, Gone] = field(default_factory=dict)
     index_loader: bool = False  # the batches are the numbers of a range

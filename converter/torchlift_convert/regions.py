@@ -16,7 +16,7 @@ from torchlift_convert.loops import Loop
 from torchlift_convert.program import Frame, Item, Program, Var
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.roles import Definition, Roles, expression
-from torchlift_convert.syntax import blocks_of, walk_statements
+from torchlift_convert.syntax import blocks_of, exits_of, walk_statements
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -187,19 +187,6 @@ def _reaching(places: list[Definition], loop: ast.For, program: Program) -> Defi
         if parent in by_stmt:
             return by_stmt[parent]
         inner = parent
-
-
-def exits_of(stmt: ast.stmt) -> list[ast.stmt]:
-    """The ``break`` and ``continue`` statements that leave the loop around a statement."""
-    found: list[ast.stmt] = []
-    stack: list[ast.AST] = [stmt]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, (ast.Break, ast.Continue)):
-            found.append(node)
-        elif not isinstance(node, (ast.For, ast.While, ast.FunctionDef, ast.Lambda, ast.ClassDef)):
-            stack.extend(ast.iter_child_nodes(node))
-    return found
 
 
 def reads_any(item: Item, variables: set[Var], judge: Judge) -> bool:

@@ -10,9 +10,10 @@ from torchlift_convert import facts as F
 from torchlift_convert.callers import Callers, callers_of, defaults_of
 from torchlift_convert.names import own_nodes
 from torchlift_convert.nest import Nest
-from torchlift_convert.program import Bound, Frame, Item, Program, Var, walk_statements_of_scope
+from torchlift_convert.program import Bound, Frame, Item, Program, Var, flow_over, walk_statements_of_scope
 from torchlift_convert.recognisers import fact_of, facts_of
-from torchlift_convert.syntax import nodes_of
+from torchlift_convert.surroundings import elsewhere, made_elsewhere
+from torchlift_convert.syntax import nodes_of, walk_statements
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +115,9 @@ def definitions(program: Program, nest: Nest, callers: Callers) -> dict[Var, lis
     frames = {id(f): f for f in [program.module, nest.home, *(i.frame.base for i in nest_items(nest))]}
     for frame in frames.values():
         add_definitions(found, frame)
+    around = {s for i in elsewhere(nest) for s in walk_statements([i.stmt])}
+    for var in flow_over([Item(s, nest.home) for s in nest.pre]).must if around else ():  # they are bound anew
+        found[var] = [d for d in found.get(var, []) if d.stmt not in around]
     scope = nest.home.scope
     if not isinstance(scope, ast.Module):
         given = [defaults_of(scope, program), *(site.arguments for site in callers.sites)]
@@ -174,6 +178,8 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
         if _takes_optimizer(defs.get(var, []), set(optimizers) | foreign):
             schedulers[var] = None
     optimizers |= dict.fromkeys(foreign, None)
+    made = {v: f for v, f in {**optimizers, **schedulers}.items() if f is not None}
+    handed |= {v: f for v, f in made.items() if made_elsewhere(nest, v, (d.stmt for d in defs.get(v, [])))}
     models = _models(defs, optimizers, _stand_ins(nest.home, callers))
     return Roles(
         definitions=defs,

@@ -28,11 +28,11 @@ from torchlift_convert.regions import (
     Region,
     Regions,
     call_fact,
-    exits_of,
 )
 from torchlift_convert.roles import Roles, nest_items, variable
 from torchlift_convert.scaling import SCALER, Scaled, plainly, scaled, scales
-from torchlift_convert.syntax import nodes_of
+from torchlift_convert.surroundings import elsewhere
+from torchlift_convert.syntax import exits_of, nodes_of
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -159,7 +159,7 @@ class Stepping:
         zeroed = body[marks.zero + 1 : marks.backward]
         if marks.zero > marks.step:
             zeroed = [*body[: marks.backward], *body[marks.zero + 1 :], *self.nest.before, *self.nest.after]
-            zeroed += [Item(s, self.nest.home) for s in self.nest.post]
+            zeroed += [*(Item(s, self.nest.home) for s in self.nest.post), *elsewhere(self.nest)]
         for item in zeroed:
             if looks_at_gradients([item], self.judge):
                 raise NotAutomatic("gradients are looked at after they were zeroed", item.stmt)

@@ -14,9 +14,10 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.names import free_names, own_nodes
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, VarFlow, flow_over
-from torchlift_convert.regions import Header, Region, Regions, exits_of, loop_variables
+from torchlift_convert.regions import Header, Region, Regions, loop_variables
 from torchlift_convert.roles import Roles
-from torchlift_convert.syntax import nodes_of
+from torchlift_convert.surroundings import Surroundings, live_in, surroundings
+from torchlift_convert.syntax import exits_of, nodes_of
 
 # In the order in which an epoch runs them; each list of successors closes the loops.
 SUCCESSORS: dict[Region, tuple[Region | None, ...]] = {
@@ -49,6 +50,9 @@ class Storage:
     needed_after: frozenset[Var]  # read after the nest before anything there binds it
     read_after: frozenset[Var]  # bound in a region, read after the nest
     entering: frozenset[Var]  # bound in the nest, but read in it before that: the value from before the loops is needed
+    read_first: frozenset[Var]  # of these, what the nest itself reads before it binds it
+    around: Surroundings
+    by_name: frozenset[Var]  # known by its own name behind the loops: it is read elsewhere, or bound anew
 
 
 def _counter(header: Header | None) -> frozenset[Var]:
@@ -69,28 +73,20 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
         flow = flows[region]
         flows[region] = VarFlow(flow.exposed - counter, flow.must, flow.may)
     post = [Item(s, nest.home) for s in nest.post]
-    after = flow_over(post).exposed | frozenset[Var]().union(*(judge.read_through(i) for i in post))
-    live_in: dict[Region | None, frozenset[Var]] = {r: frozenset() for r in Region}
-    live_in[None] = after
-    changed = True
-    while changed:
-        changed = False
-        for region in reversed(Region):
-            out = _live_out(region, live_in)
-            new = flows[region].exposed | (out - flows[region].must)
-            if new != live_in[region]:
-                live_in[region], changed = new, True
+    around = surroundings(nest, judge)
+    after = live_in(post, around.live, judge)
+    live = _liveness(flows, after)
     bound = frozenset[Var]().union(*(f.may for f in flows.values()))
     special = special_variables(roles, nest)
     counters = epoch_counters(nest)
-    pinned = pinned_variables(program, nest, regions) | _held_by_lambdas(nest) & (bound | counters)
+    pinned = pinned_variables(program, nest, regions, around) | _held_by_lambdas(nest, around) & (bound | counters)
     pinned |= {v for v in bound if v.frame is program.module and not nest.home.is_module}  # globals that functions bind
     replaced: dict[Region, frozenset[Var]] = {}
     saved: dict[Region, tuple[Var, ...]] = {}
     attributes: dict[Var, None] = {}
     early = {r: any(exits_of(i.stmt) for i in regions.of(r)) for r in Region}
     for region in Region:
-        out = _live_out(region, live_in)
+        out = _live_out(region, live)
         flow = flows[region]
         loop_bound = heads.get(region, frozenset())
         whole: set[Var] = set()
@@ -121,7 +117,10 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
         bound=bound,
         needed_after=after,
         read_after=bound & after,
-        entering=bound & live_in[Region.EPOCH_START],
+        entering=bound & live[Region.EPOCH_START],
+        read_first=bound & _liveness(flows, frozenset())[Region.EPOCH_START],
+        around=around,
+        by_name=around.live | flow_over(post).may,
     )
 
 
@@ -134,8 +133,23 @@ def _flow(regions: Regions, region: Region) -> VarFlow:
     return flow_over(list(regions.of(region)))
 
 
-def _live_out(region: Region, live_in: dict[Region | None, frozenset[Var]]) -> frozenset[Var]:
-    return frozenset[Var]().union(*(live_in[s] for s in SUCCESSORS[region]))
+def _liveness(flows: dict[Region, VarFlow], after: frozenset[Var]) -> dict[Region | None, frozenset[Var]]:
+    """What is read from the start of each region on, before it is bound: the least fixpoint."""
+    live: dict[Region | None, frozenset[Var]] = {r: frozenset() for r in Region}
+    live[None] = after
+    changed = True
+    while changed:
+        changed = False
+        for region in reversed(Region):
+            out = _live_out(region, live)
+            new = flows[region].exposed | (out - flows[region].must)
+            if new != live[region]:
+                live[region], changed = new, True
+    return live
+
+
+def _live_out(region: Region, live: dict[Region | None, frozenset[Var]]) -> frozenset[Var]:
+    return frozenset[Var]().union(*(live[s] for s in SUCCESSORS[region]))
 
 
 def special_variables(roles: Roles, nest: Nest) -> frozenset[Var]:
@@ -176,20 +190,22 @@ def reached_functions(program: Program, frame: Frame, roots: Iterable[ast.AST]) 
     return found
 
 
-def _held_by_lambdas(nest: Nest) -> frozenset[Var]:
+def _held_by_lambdas(nest: Nest, around: Surroundings) -> frozenset[Var]:
     """Variables that a lambda made before the loops reads whenever it is called."""
-    held = [n for s in nest.pre for n in nodes_of(s) if isinstance(n, ast.Lambda)]
+    made = [*nest.pre, *(i.stmt for i in around.items)]
+    held = [n for s in made for n in nodes_of(s) if isinstance(n, ast.Lambda)]
     return frozenset(nest.home.resolve(name) for one in held for name in free_names(one).reads)
 
 
-def pinned_variables(program: Program, nest: Nest, regions: Regions) -> frozenset[Var]:
+def pinned_variables(program: Program, nest: Nest, regions: Regions, around: Surroundings) -> frozenset[Var]:
     """Variables that functions left as they are read or bind as globals (or through a closure).
 
     Functions that nothing calls are left as well. What the home function declares ``global`` stays a global.
     """
     items = [i for r in Region for i in regions.of(r)]
     roots: list[tuple[Frame, ast.AST]] = [(i.frame, n) for i in items for n in nodes_of(i.shape)]
-    roots += [(nest.home, n) for s in [*nest.pre, *nest.post] for n in nodes_of(s)]
+    kept = [*nest.pre, *nest.post, *(i.stmt for i in around.items)]
+    roots += [(nest.home, n) for s in kept for n in nodes_of(s)]
     carried = {n for i in items for n in ast.walk(i.stmt) if isinstance(n, ast.FunctionDef)}  # they go with the hook
     found = {v for v in flow_over(items).may if v.frame is program.module and not nest.home.is_module}
     followed = {*(i.frame.scope for i in items), *nest.followed, nest.home.scope}

@@ -21,10 +21,10 @@ from torchlift_convert.program import Hole, Item, Program, Var, flow_over
 from torchlift_convert.promises import PLAIN_LOADER, Promise, promise_of
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.references import references
-from torchlift_convert.regions import Header, Stream, exits_of, header_of
+from torchlift_convert.regions import Header, Stream, header_of
 from torchlift_convert.roles import Roles, nest_items, variable
 from torchlift_convert.storage import epoch_counters
-from torchlift_convert.syntax import nodes_of
+from torchlift_convert.syntax import exits_of, nodes_of
 
 _OPTIMIZING = (F.Backward, F.Step, F.ZeroGrad, F.Mode, F.Clip)
 

@@ -197,3 +197,16 @@ def nodes_of(stmt: ast.AST) -> Iterator[ast.AST]:
         yield node
         if not isinstance(node, (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             stack.extend(ast.iter_child_nodes(node))
+
+
+def exits_of(stmt: ast.stmt) -> list[ast.stmt]:
+    """The ``break`` and ``continue`` statements that leave the loop around a statement."""
+    found: list[ast.stmt] = []
+    stack: list[ast.AST] = [stmt]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (ast.Break, ast.Continue)):
+            found.append(node)
+        elif not isinstance(node, (ast.For, ast.While, ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            stack.extend(ast.iter_child_nodes(node))
+    return found

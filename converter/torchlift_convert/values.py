@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from torchlift_convert.loops import is_range
 from torchlift_convert.names import access
 from torchlift_convert.program import Frame, Program, Var, dotted
 from torchlift_convert.roles import Roles
@@ -66,7 +67,20 @@ class Values:
 
     def scalar_variable(self, var: Var, depth: int = 0) -> bool:
         places = self.roles.definitions.get(var, [])
-        return bool(places) and all(self.scalar(p.value, p.frame, depth + 1) for p in places)
+        return bool(places) and all(
+            self._counted(p.stmt, var, p.frame, depth) or self.scalar(p.value, p.frame, depth + 1) for p in places
+        )
+
+    def _counted(self, stmt: ast.stmt, var: Var, frame: Frame, depth: int) -> bool:
+        """``for fold in range(k):``, ``for lr in [0.1, 0.01]:`` and the number of ``enumerate``."""
+        match stmt:
+            case ast.For(target=ast.Name(id=name), iter=iterable) if frame.resolve(name) == var:
+                return is_range(iterable) or (
+                    isinstance(iterable, (ast.List, ast.Tuple)) and self.scalar(iterable, frame, depth + 1)
+                )
+            case ast.For(target=ast.Tuple(elts=[ast.Name(id=name), *_]), iter=ast.Call(func=ast.Name(id="enumerate"))):
+                return frame.resolve(name) == var
+        return False
 
     def _option(self, var: Var, attr: str) -> bool:
         """An attribute of the parsed options, unless the script stores something else in it."""
@@ -90,8 +104,7 @@ class Values:
         if not self.scalar_variable(var):
             return False
         for place in self.roles.definitions.get(var, []):
-            assert place.value is not None
-            for name in access(place.value).reads:
+            for name in access(place.value).reads if place.value is not None else ():
                 other = place.frame.resolve(name)
                 if other == var or other.frame is None or other in self.roles.namespaces:
                     continue

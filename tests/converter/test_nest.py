@@ -8,8 +8,9 @@ from textwrap import dedent
 import pytest
 
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.locating import is_main_guard
 from torchlift_convert.loops import is_range
-from torchlift_convert.nest import Finder, Nest, is_main_guard
+from torchlift_convert.nest import Finder, Nest
 from torchlift_convert.program import build
 from torchlift_convert.syntax import parse
 
@@ -126,7 +127,10 @@ REFUSED = {
     "else": ("TL105", f"for e in range(3):  # here\n    {BATCHES}        STEP\nelse:\n    pass\n"),
     "else of the batches": ("TL105", EPOCHS + "    for x, y in a:  # here\n        STEP\n    else:\n        pass\n"),
     "two trainings": ("TL101", BATCHES + "    STEP\nfor x, y in b:  # here\n    STEP\n"),
-    "two branches": ("TL101", f"if c:  # here\n    {BATCHES}        STEP\nelse:\n    {BATCHES}        STEP\n"),
+    "two branches": (
+        "TL101",
+        f"if c:\n    {BATCHES}        STEP\nelse:\n    for x, y in b:  # here\n        STEP\n",
+    ),
     "batches under a condition": (
         "TL103",
         EPOCHS + "    if e:\n        for x, y in loader:  # here\n            STEP\n",

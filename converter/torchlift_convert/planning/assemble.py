@@ -168,15 +168,17 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
     gone = {*draft.init, *draft.config, *moved_data, *ctx.dropped}
     before = [Item(s, ctx.home) for s in ctx.pre if s not in gone]
     after = [Item(s, ctx.home) for s in ctx.nest.post]
+    around, live = list(ctx.around.items), ctx.around.live
     made_here = [v for v in (*ctx.roles.optimizers, *ctx.roles.schedulers) if v not in ctx.roles.handed]
     movable = [*draft.models, *draft.losses, *(made_here if draft.early else ())]
     alias_before = tuple(v for v in movable if v in ctx.pinned or any(v in ctx.judge.reads(i) for i in before))
     held = [*movable, *draft.passed, *made_here]
     candidates = [v for v in dict.fromkeys(held) if v not in alias_before]
-    alias_after = tuple(v for v in candidates if any(v in ctx.judge.reads(i) for i in after))
+    alias_after = tuple(v for v in candidates if v in live or any(v in ctx.judge.reads(i) for i in after))
     alias_after += tuple(v for v in ctx.epoch_variable() if v in ctx.storage.needed_after - ctx.storage.pinned)
+    alias_after += tuple(v for v in _known_by_name(ctx, draft) if v not in (*alias_after, *alias_before))
     accelerator, device_gone = accelerator_of(
-        ctx.program, ctx.nest, ctx.roles, [*before, *after, *ctx.hooks], ctx.judge
+        ctx.program, ctx.nest, ctx.roles, [*before, *after, *around, *ctx.hooks], ctx.judge
     )
     ctx.dropped |= device_gone
     epochs = epochs_of(ctx.nest, ctx.program)
@@ -202,7 +204,7 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
             late=late,
             early_optimizers=draft.early,
         ),
-        data=draft.data and replace(draft.data, instance=_data_name([*before, *after])),
+        data=draft.data and replace(draft.data, instance=_data_name([*before, *after, *around])),
         config=draft.config,
         trainer=unique("trainer", scripts),
         accelerator=accelerator,
@@ -212,9 +214,19 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
         names=names,
         alias_before=alias_before,
         alias_after=alias_after,
-        eval_after=tuple(v for v in ctx.roles.models if _left_in_eval(ctx, v, after)),
+        perhaps=ctx.storage.entering - {*draft.initial, *draft.state},
+        eval_after=tuple(v for v in ctx.roles.models if _left_in_eval(ctx, v, [*after, *around])),
         dropped=ctx.dropped,
     )
+
+
+def _known_by_name(ctx: Context, draft: Draft) -> list[Var]:
+    """What the loops and the DataModule hold that the script goes on with by its own name."""
+    held = [v for v in (*ctx.storage.attributes, *draft.state) if v in ctx.storage.bound or v in draft.state]
+    if draft.data is not None:
+        held += sorted(draft.data.attributes, key=lambda v: v.name) + [one.var for one in draft.data.loaders]
+    named = ctx.storage.by_name & ctx.storage.needed_after - ctx.storage.pinned
+    return [v for v in dict.fromkeys(held) if v in named]
 
 
 def script_names(ctx: Context) -> set[str]:
@@ -269,13 +281,14 @@ def _left_in_eval(ctx: Context, var: Var, after: list[Item]) -> bool:
     if trained_last:
         return False
     # a model that is not this function's own is seen by its callers
-    shared = var.frame is not ctx.home or var.name in parameters_of(ctx.home.scope)
+    made_here = any(d.stmt in ctx.pre for d in ctx.roles.definitions.get(var, []))
+    shared = var.frame is not ctx.home or var.name in parameters_of(ctx.home.scope) or not made_here
     return shared or any(_computes(i, var, ctx.judge) for i in after)
 
 
 def _computes(item: Item, var: Var, judge: Judge) -> bool:
     """Does a statement use a model for more than its parameters?"""
-    if var not in judge.reads(item):
+    if var not in judge.reads(item) or isinstance(item.stmt, ast.Delete):
         return False
     plain = 0
     for node in nodes_of(item.shape):

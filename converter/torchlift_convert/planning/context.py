@@ -41,7 +41,8 @@ class Context:
         self.placer = Placer(self.pre, self.home, self.judge)
         self.hooks = [i for r in Region for i in self.regions.of(r)]
         self.hook_refs = item_references(self.hooks, self.roles)
-        self.pinned = pinned_variables(self.program, self.nest, self.regions)
+        self.around = self.storage.around
+        self.pinned = pinned_variables(self.program, self.nest, self.regions, self.around)
         self.changed = frozenset[Var]().union(*(self.judge.changes(i) for i in self.hooks))  # by the loops
 
     def outside(self, var: Var) -> bool:
@@ -71,6 +72,10 @@ class Context:
         """The variable that the validation loop iterates."""
         header = self.regions.validation
         return variable(header.iterable, header.source) if header else None
+
+    def rest(self) -> list[Item]:
+        """Every statement of the home scope besides those of the loops."""
+        return [*self.items([*self.pre, *self.nest.post]), *self.around.items]
 
     def epoch_variable(self) -> set[Var]:
         """The counter of the epoch loop."""

@@ -82,8 +82,7 @@ class DataPlanner:
         return cut, apart
 
     def _used(self, var: Var) -> bool:
-        later = [Item(s, self.ctx.home) for s in [*self.ctx.pre, *self.ctx.nest.post]]
-        return (var, None) in self.ctx.hook_refs or any(var in self.ctx.judge.reads(i) for i in later)
+        return (var, None) in self.ctx.hook_refs or any(var in self.ctx.judge.reads(i) for i in self.ctx.rest())
 
     def _whole_set(self) -> list[Var]:
         """Tensors that every step reads whole, when the script has no loader: the batch of a one-batch loader."""
@@ -192,7 +191,7 @@ class DataPlanner:
         for one in loaders:
             if one.call is not None:
                 outside |= {v for v, _ in references(one.call, self.ctx.home, self.ctx.roles)}
-        rest = [Item(s, self.ctx.home) for s in [*self.ctx.pre, *self.ctx.nest.post] if s not in cut.statements]
+        rest = [i for i in self.ctx.rest() if i.stmt not in cut.statements]
         for item in [*rest, *self.ctx.hooks]:
             outside |= self.ctx.judge.reads(item)
         return frozenset((cut.variables & outside) - called)

@@ -71,11 +71,7 @@ class OptimizerPlanner:
                 reads = {v for v, _ in references(stmt, self.ctx.home, self.ctx.roles)}
                 if not binds & needed or not reads & {*self.ctx.roles.models} or binds & {*self.ctx.roles.models}:
                     continue
-                rest = [
-                    Item(s, self.ctx.home)
-                    for s in [*self.ctx.pre, *self.ctx.nest.post]
-                    if s not in own and s is not stmt
-                ]
+                rest = [i for i in self.ctx.rest() if i.stmt not in own and i.stmt is not stmt]
                 if not any(binds & self.ctx.judge.reads(i) for i in [*rest, *self.ctx.hooks]):
                     own.append(stmt)
                     changed = True

@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass, replace
 
 from torchlift_convert.data import without_moves
+from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.names import parameters
 from torchlift_convert.plan import DataPlan, Kind, Param
 from torchlift_convert.planning.context import Context
@@ -62,7 +63,8 @@ class ParameterPlanner:
                 continue
             if data is not None and (var in data.attributes or data.loader(var) is not None):
                 continue
-            if self.ctx.home.is_module and attr is None and var not in passed and var not in initial:
+            held = {*passed, *initial, *self.ctx.roles.handed}
+            if self.ctx.home.is_module and attr is None and var not in held:
                 if reference not in first or not self.ctx.values.portable_scalar(var):
                     continue  # a global: read by its name
             chosen[reference] = None
@@ -79,8 +81,17 @@ class ParameterPlanner:
         }
 
     def _made_before(self, var: Var) -> bool:
-        return any(var in self.ctx.bound_by(s) for s in self.ctx.pre) or (
-            not self.ctx.home.is_module and var.name in parameters_of(self.ctx.home.scope)
+        if any(var in self.ctx.bound_by(s) for s in self.ctx.pre) or var in self.ctx.around.given:
+            return True
+        if not self.ctx.home.is_module and var.name in parameters_of(self.ctx.home.scope):
+            return True
+        if var not in self.ctx.around.maybe or var not in self.ctx.storage.read_first:
+            return False
+        raise Refuse(
+            "TL106",
+            f"Whether the loops find a value of '{var.name}' is not known: a round before may have given it one.",
+            self.ctx.nest.outer,
+            f"Give '{var.name}' a value before the loops.",
         )
 
     def _epoch_start_refs(self) -> dict[Reference, None]:

@@ -191,11 +191,6 @@ REFUSED = {
         "TL101",
         HEADER + STEP.strip("\n") + "\n" + HEADER.replace("range(3):", "range(3):  # here") + STEP.strip("\n"),
     ),
-    "a model for each fold": (
-        "TL106",
-        "for epoch in range(2):  # here\n    model = nn.Linear(4, 1)\n"
-        "    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n    for x, y in train_loader:" + STEP,
-    ),
 }
 
 

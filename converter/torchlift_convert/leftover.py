@@ -1,0 +1,61 @@
+"""Gradients that are there before the first batch. A Trainer clears them when it starts, so nobody may need them."""
+
+from __future__ import annotations
+
+import ast
+
+from torchlift_convert import facts as F
+from torchlift_convert.callers import earlier
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.nest import Nest
+from torchlift_convert.program import Item, Program, Var, flow_over
+from torchlift_convert.reaching import Reach
+from torchlift_convert.regions import call_fact
+from torchlift_convert.roles import Roles, nest_items, variable
+from torchlift_convert.syntax import blocks_of, is_backward, nodes_of
+
+
+def refuse_leftover(program: Program, nest: Nest, roles: Roles) -> None:
+    """Gradients of an earlier backward() may only be there when the loops zero them before they add their own.
+
+    Raises:
+        Refuse: they would be part of the first step.
+    """
+    pre = [Item(s, nest.home) for s in nest.pre]
+    reach = Reach(program)
+    fresh = set(roles.models) <= flow_over(pre).must and not any(reach.trains(i.stmt, i.frame) for i in pre)
+    other = None if fresh else _other_backward(program, nest)
+    again = not fresh and (nest.repeated or earlier(nest.home.scope, program) is None)
+    if (other is None and not again) or _zeroed(program, nest, roles, first=True):
+        return
+    if other is None and _zeroed(program, nest, roles, first=False):
+        return
+    raise Refuse(
+        "TL304",
+        "Gradients that are there before the first batch are part of its step, and a Trainer clears them."
+        if other is None
+        else f"Gradients that the backward() of line {other.lineno} leaves may be part of the first step here, and a "
+        "Trainer clears them.",
+        nest.outer,
+        "Call optimizer.zero_grad() at the start of each batch.",
+    )
+
+
+def _other_backward(program: Program, nest: Nest) -> ast.stmt | None:
+    """A statement outside of the loops that calls backward()."""
+    own = {id(n) for i in nest_items(nest) for n in ast.walk(i.stmt)}
+    small = [s for s in program.script.statements if not isinstance(s, ast.ClassDef) and not list(blocks_of(s))]
+    return next((s for s in small if any(is_backward(n) and id(n) not in own for n in nodes_of(s))), None)
+
+
+def _zeroed(program: Program, nest: Nest, roles: Roles, first: bool) -> bool:
+    """Does each batch zero all that it steps with, in front of its first backward() or else behind its last?"""
+    backwards = [n for n, i in enumerate(nest.body) if any(is_backward(x) for x in nodes_of(i.shape))]
+    zeroed = set[Var | None]()
+    for n, item in enumerate(nest.body):
+        fact = call_fact(item, program)
+        in_place = n < backwards[0] if first and backwards else bool(backwards) and n > backwards[-1]
+        if isinstance(fact, F.ZeroGrad) and in_place:
+            zeroed.add(variable(fact.receiver, item.frame))
+    whole = len(roles.models) == 1 and roles.models[0] in zeroed
+    return bool(backwards) and (whole or set(roles.optimizers) <= zeroed)
