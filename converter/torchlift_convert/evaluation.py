@@ -39,6 +39,7 @@ from torchlift_convert.regions import (
     reads_any,
 )
 from torchlift_convert.roles import Roles, variable
+from torchlift_convert.samplers import tells_epoch
 from torchlift_convert.showing import stands_in_bars
 from torchlift_convert.syntax import exits_of, nodes_of
 from torchlift_convert.types import FateKind
@@ -205,7 +206,8 @@ class Evaluation:
         if not isinstance(item.stmt, ast.For):
             return False
         header = header_of(item.stmt, item.frame, self.program, self.roles)
-        return oddity_of(header.iterable, header.source, self.roles, self.program) is None
+        given = (header.iterable, header.source, self.roles, self.program)
+        return oddity_of(*given) is None and not tells_epoch(*given)
 
     # -- is it the same? ----------
 

@@ -26,7 +26,8 @@ from torchlift_convert.regions import Region, Regions
 from torchlift_convert.render import Rendered, render, with_import, without_unused_imports
 from torchlift_convert.reserved import unique
 from torchlift_convert.rewrite import Origins
-from torchlift_convert.roles import assign_roles
+from torchlift_convert.roles import Roles, assign_roles
+from torchlift_convert.samplers import sampler_variables, tells_epoch
 from torchlift_convert.storage import store
 from torchlift_convert.streams import word_for
 from torchlift_convert.syntax import Script
@@ -60,7 +61,7 @@ def _plan(program: Program, nest: Nest) -> Plan:
     if bars:  # they stay what they were
         roles = replace(roles, bars=roles.bars - bars)
         regions = Cutter(program, nest, roles, judge).cut()
-    lazy = _needs_lazy(regions, judge)
+    lazy = _needs_lazy(regions, roles, judge)
     storage = store(program, nest, roles, regions, judge)
     plan = assemble(Context(program, nest, roles, regions, storage, judge))
     header = regions.batches
@@ -83,12 +84,19 @@ def _taken(plan: Plan) -> set[str]:
     return names
 
 
-def _needs_lazy(regions: Regions, judge: Judge) -> bool:
-    """Does anything draw at the start of an epoch, where Lightning has made the first iterator already?
+def _needs_lazy(regions: Regions, roles: Roles, judge: Judge) -> bool:
+    """Would a Trainer go through the batches in another way than one that makes the iterator at the first batch?
+
+    It does where the start of an epoch draws, or changes the data or its sampler: a Trainer has made the first iterator
+    by then. And where it finds a sampler that counts epochs, which the script may not tell of them.
 
     Or is the loop left there: then the iterator, which draws too, is not made at all.
     """
-    return regions.leaves_at_start or any(judge.of_item(i).draws for i in regions.of(Region.EPOCH_START))
+    header, data = regions.batches, judge.data | sampler_variables(roles, judge.program)
+    if header is not None and tells_epoch(header.iterable, header.source, roles, judge.program):
+        return True
+    starting = regions.of(Region.EPOCH_START)
+    return regions.leaves_at_start or any(judge.of_item(i).draws or judge.changes(i) & data for i in starting)
 
 
 def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:

@@ -15,11 +15,12 @@ from torchlift_convert.reserved import unique
 from torchlift_convert.syntax import Script, span_of
 from torchlift_convert.types import Vouch
 
-PLAIN_LOADER = "a plain DataLoader (no subclass), with a length and without a generator of its own"
+PLAIN_LOADER = "a plain DataLoader (no subclass), with a length, without a generator or a set_epoch() of its own"
 
 _HELPER = '''def {name}(loader):
     """The loader, if it is {claim}."""
-    if type(loader) is not {dataloader} or loader.generator is not None:
+    samplers = (loader.sampler, getattr(loader.batch_sampler, "sampler", None)) if type(loader) is {dataloader} else ()
+    if not samplers or loader.generator is not None or any(hasattr(one, "set_epoch") for one in samplers):
         raise TypeError(f"this script was converted for a plain DataLoader, not for {{loader!r}}")
     len(loader)  # an error for a stream without a length
     return loader
