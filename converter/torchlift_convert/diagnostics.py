@@ -1,7 +1,7 @@
 """The codes of what the converter has to say, one place for their meaning.
 
 Families: 1xx structure, 2xx device, 3xx optimizer and scheduler, 4xx precision, 5xx distributed, 6xx logging and
-checkpoints, 7xx data, 9xx left alone.
+checkpoints, 7xx data, 8xx the way back to a plain loop, 9xx left alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,17 @@ CODES: dict[str, str] = {
     "TL401": "gradients are clipped while they are scaled",
     "TL701": "the data cannot be told apart from the rest",
     "TL702": "the batches come from something that a Trainer cannot iterate",
+    "TL801": "a class of Lightning's that cannot be told or taken apart",
+    "TL802": "a Trainer's argument that a plain loop has no place for",
+    "TL803": "a Trainer, or a call of one, that cannot be followed",
+    "TL804": "a callback or logger whose work a plain loop would have to do",
+    "TL805": "a hook or a name of Lightning's that has no counterpart in a plain loop",
+    "TL806": "what a run begins with cannot be read: optimizers, seeds, a checkpoint",
+    "TL807": "a logged value that cannot be followed",
+    "TL808": "an optimizer or scheduler that steps in a way of its own",
+    "TL809": "validation that a sanity check would repeat",
+    "TL810": "files that the Trainer wrote of its own accord",
+    "TL811": "loaders whose batches would come in another order",
     "TL900": "a bug of the converter",
     "TL902": "the text is not Python",
     "TL910": "a comment that ignores nothing",

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchlift_convert.types import Direction
+
 STDIN = "-"
 STDIN_NAME = "<stdin>"
 
@@ -178,9 +180,11 @@ def content(path: Path) -> bytes | None:
         raise FileProblem(str(path), f"cannot be read: {reason(error)}.") from None
 
 
-def default_output(path: Path) -> Path:
-    """``train.py`` becomes ``train_lightning.py`` beside it."""
-    return path.with_name(f"{path.stem}_lightning{path.suffix or '.py'}")
+def default_output(path: Path, direction: Direction = Direction.CONVERT) -> Path:
+    """``train.py`` becomes ``train_lightning.py`` beside it; back it becomes ``train_plain.py``."""
+    stem = path.stem if direction is Direction.CONVERT else path.stem.removesuffix("_lightning")
+    word = "lightning" if direction is Direction.CONVERT else "plain"
+    return path.with_name(f"{stem}_{word}{path.suffix or '.py'}")
 
 
 def same_file(one: Path, other: Path) -> bool:

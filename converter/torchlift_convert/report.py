@@ -13,6 +13,7 @@ from torchlift_convert.files import FileProblem
 from torchlift_convert.types import (
     Became,
     Diagnostic,
+    Direction,
     Fate,
     FateKind,
     Proof,
@@ -25,6 +26,8 @@ from torchlift_convert.types import (
 
 # Raised when a field changes its meaning or goes away; new fields may join at any time.
 JSON_SCHEMA = 1
+
+DONE_WORDS = {Direction.CONVERT: "converted", Direction.EJECT: "ejected"}
 
 KIND_WORDS = {
     FateKind.KEPT: "kept",
@@ -84,6 +87,7 @@ class Outcome:
     backup: str | None = None
     written: bool = False
     verdict: Verdict | None = None
+    direction: Direction = Direction.CONVERT
 
     @property
     def status(self) -> Status:
@@ -125,23 +129,24 @@ def text_report(outcome: Outcome, *, quiet: bool = False) -> str:
 
 def headline(outcome: Outcome) -> str:
     """One sentence: which file, into what."""
-    name, output = outcome.name, outcome.output
+    name, output, word = outcome.name, outcome.output, DONE_WORDS[outcome.direction]
     if not outcome.written:
         if output is None:
-            return f"{name} can be converted; nothing was written."
+            return f"{name} can be {word}; nothing was written."
         return f"{output} is up to date with {name}; it was left as it is."
     if outcome.backup is not None:
-        return f"Converted {name} in place; the original is now {outcome.backup}."
-    return f"Converted {name} to {output}."
+        return f"{word.capitalize()} {name} in place; the original is now {outcome.backup}."
+    return f"{word.capitalize()} {name} to {output}."
 
 
 def fact_lines(outcome: Outcome, result: Result) -> list[str]:
     """The module, the data, the ledger's sum and the proof, one line each."""
     how = f"{result.optimization} optimization" if result.optimization else ""
     module = ", ".join(filter(None, [result.module or "", how]))
+    forth = outcome.direction is Direction.CONVERT
     facts = [
         ("module", module),
-        ("data", result.datamodule or "no DataModule; the data stays where it was"),
+        ("data", result.datamodule or ("no DataModule; the data stays where it was" if forth else "")),
         ("ledger", ledger_sum(result.fates)),
         ("proof", proof_words(outcome)),
     ]
@@ -204,13 +209,15 @@ def failure_lines(outcome: Outcome) -> list[str]:
     name = outcome.name
     match outcome.status:
         case Status.REFUSED:
-            return [*found, f"{name} was not converted; nothing was written."]
+            return [*found, f"{name} was not {DONE_WORDS[outcome.direction]}; nothing was written."]
         case Status.SKIPPED:
             return [f"{name}: a comment asks torchlift to leave this file alone (skip-file); nothing was written."]
         case Status.ALREADY:
             return found or [f"{name}: this is Lightning code already; nothing was written."]
         case Status.NO_LOOP:
             why = "no training loop was found (one that reaches a backward() and an optimizer's step())"
+            if outcome.direction is Direction.EJECT:
+                why = "no call of a Trainer of Lightning or torchlift was found"
             return found or [f"{name}: {why}; nothing was written."]
         case _:
             return found or [f"{name}: this is not Python that can be parsed; nothing was written."]

@@ -107,6 +107,13 @@ class Target(StrEnum):
     LIGHTNING = "lightning"
 
 
+class Direction(StrEnum):
+    """Which way a script goes."""
+
+    CONVERT = "convert"  # from a plain loop to Lightning
+    EJECT = "eject"  # back
+
+
 @dataclass(frozen=True)
 class Project:
     """Where the local modules of a script are found.

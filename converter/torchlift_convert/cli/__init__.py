@@ -1,4 +1,4 @@
-"""The command line: ``torchlift convert | verify | diff | run | scaffold``.
+"""The command line: ``torchlift convert | eject | verify | diff | run | scaffold``.
 
 Each command is one module in ``commands/`` that has a ``register(app)``; it is found there and stands in no list.
 Only typer is imported up front. Everything a command needs it imports when it runs, so that none pays for another.

@@ -12,7 +12,7 @@ from torchlift_convert.cli.exits import EXIT_OF_STATUS, ExitCode
 from torchlift_convert.files import FileProblem, Source
 from torchlift_convert.projects import project_of
 from torchlift_convert.report import Answer, Outcome, Verdict
-from torchlift_convert.types import Options, Result, Status, Target
+from torchlift_convert.types import Direction, Options, Result, Status, Target
 
 Converter = Callable[[bytes, Options], Result]
 Prover = Callable[[Path, Path], Verdict]
@@ -35,6 +35,7 @@ class Job:
     output: str | None = None
     force: bool = False
     target: Target = Target.TORCHLIFT
+    direction: Direction = Direction.CONVERT
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,13 @@ def real_converter(source: bytes, options: Options) -> Result:
     return api.convert(source, options)
 
 
+def real_ejector(source: bytes, options: Options) -> Result:
+    """``eject.api.eject``, the way back."""
+    from torchlift_convert.eject import api
+
+    return api.eject(source, options)
+
+
 def run(job: Job, converter: Converter, prove: Prover | None = None) -> Done:
     """Do one job. Files change only on success, and each in one step.
 
@@ -61,7 +69,7 @@ def run(job: Job, converter: Converter, prove: Prover | None = None) -> Done:
         converter: ``api.convert``.
         prove: runs both scripts and compares them; None when the user did not ask for it.
     """
-    outcome = Outcome(job.path, job.target)
+    outcome = Outcome(job.path, job.target, direction=job.direction)
     try:
         source = files.read_source(job.path)
         outcome = replace(outcome, name=source.name)
@@ -75,7 +83,7 @@ def run(job: Job, converter: Converter, prove: Prover | None = None) -> Done:
         if job.mode is Mode.STDOUT:
             return Done(replace(outcome, output="standard output", written=True), ExitCode.DONE, data)
         if job.mode is Mode.DIFF:
-            return Done(outcome, ExitCode.DONE, unified_diff(source, data))
+            return Done(outcome, ExitCode.DONE, unified_diff(source, data, job.direction))
         if job.mode is Mode.CHECK:
             return Done(outcome, ExitCode.LEFT)
         assert output is not None
@@ -98,7 +106,9 @@ def choose_output(job: Job, source: Source) -> Path | None:
             files.check_output(source.path, source.name)
             return source.path
         case Mode.WRITE:
-            output = Path(job.output) if job.output is not None else files.default_output(Path(source.name))
+            output = (
+                Path(job.output) if job.output is not None else files.default_output(Path(source.name), job.direction)
+            )
             files.check_output(output, str(output))
             if source.path is not None and files.same_file(source.path, output):
                 raise FileProblem(
@@ -152,14 +162,14 @@ def exit_code(mode: Mode, outcome: Outcome) -> ExitCode:
     return EXIT_OF_STATUS[outcome.status]
 
 
-def unified_diff(source: Source, data: bytes) -> bytes:
+def unified_diff(source: Source, data: bytes, direction: Direction = Direction.CONVERT) -> bytes:
     """The change as a patch, in the script's own encoding."""
     import difflib
 
     before, after = (text.split("\n") for text in (source.text, data.decode(source.encoding)))
     old, new = (with_endings(lines) for lines in (before, after))
     path = source.path or Path(source.name)
-    patch = difflib.unified_diff(old, new, source.name, str(files.default_output(path)))
+    patch = difflib.unified_diff(old, new, source.name, str(files.default_output(path, direction)))
     return "".join(patch).encode(source.encoding.removesuffix("-sig"))
 
 

@@ -1,0 +1,97 @@
+"""Calls of ``self.log`` and ``self.log_dict``: which values are logged, how they are reduced, who sees them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.eject.records import Function, receiver
+from torchlift_convert.program import dotted
+
+PER_BATCH = ("training_step", "on_train_batch_start", "on_train_batch_end")
+
+
+@dataclass(frozen=True, eq=False)
+class Logged:
+    """One value at one place. ``size``: the batch size given with it. ``certain``: no condition stands around it."""
+
+    name: str
+    value: ast.expr
+    stmt: ast.stmt
+    hook: Function
+    mean: bool
+    in_bar: bool
+    size: ast.expr | None
+    certain: bool
+
+    @property
+    def variable(self) -> str:
+        word = re.sub(r"\W+", "_", self.name).strip("_")
+        return word if word.isidentifier() else f"metric_{word}"
+
+
+def logged_in(hook: Function) -> Iterator[Logged]:
+    """Every value that a hook logs.
+
+    Raises:
+        Refuse: what is logged under which name, or how it is reduced, cannot be read.
+    """
+    own = receiver(hook)
+    for node in ast.walk(hook):
+        if not isinstance(node, ast.Call) or dotted(node.func) not in (f"{own}.log", f"{own}.log_dict"):
+            continue
+        stmt = next((s for s in ast.walk(hook) if isinstance(s, ast.Expr) and s.value is node), None)
+        if stmt is None:
+            raise _refusal(node, "is part of a larger expression")
+        yield from _values(node, stmt, hook)
+
+
+def _values(call: ast.Call, stmt: ast.stmt, hook: Function) -> Iterator[Logged]:
+    names = ["name", "value", "prog_bar"] if dotted(call.func).endswith(".log") else ["dictionary", "prog_bar"]  # type: ignore[union-attr]
+    given = dict(zip(names, call.args)) | {k.arg or "**": k.value for k in call.keywords}
+    if len(call.args) > len(names) or "**" in given or any(isinstance(a, ast.Starred) for a in call.args):
+        raise _refusal(call, "has arguments that are not known")
+    step, epoch = (_flag(given.get(n), call) for n in ("on_step", "on_epoch"))
+    if "reduce_fx" in given and ast.unparse(given["reduce_fx"]) not in ("'mean'", "torch.mean"):
+        raise _refusal(call, "reduces in another way than by the mean")
+    if "metric_attribute" in given:
+        raise _refusal(call, "logs a metric object")
+    per_batch = hook.name in PER_BATCH
+    by_batch = hook.name.endswith(("_step", "_batch_start", "_batch_end"))
+    mean = by_batch and (epoch if epoch is not None else not per_batch)
+    if by_batch and not mean and not per_batch and step is not True:
+        raise _refusal(call, "keeps no value")
+    bar = _flag(given.get("prog_bar"), call) is True
+    certain = stmt in hook.body
+    pairs: list[tuple[ast.expr | None, ast.expr]]
+    if "dictionary" in given:
+        table = given["dictionary"]
+        if not isinstance(table, ast.Dict):
+            raise _refusal(call, "takes a dictionary that is made elsewhere")
+        pairs = list(zip(table.keys, table.values))
+    else:
+        pairs = [(given.get("name"), given.get("value", ast.Constant(None)))]
+    for key, value in pairs:
+        if not (isinstance(key, ast.Constant) and isinstance(key.value, str)):
+            raise _refusal(call, "has a name that is put together while running")
+        yield Logged(key.value, value, stmt, hook, mean, bar, given.get("batch_size"), certain)
+
+
+def _flag(expr: ast.expr | None, call: ast.Call) -> bool | None:
+    if expr is None:
+        return None
+    if isinstance(expr, ast.Constant) and expr.value in (True, False, None):
+        return expr.value  # type: ignore[return-value]
+    raise _refusal(call, f"depends on '{ast.unparse(expr)}'")
+
+
+def _refusal(call: ast.Call, why: str) -> Refuse:
+    return Refuse(
+        "TL807",
+        f"What '{ast.unparse(call)[:60]}' logs cannot be followed: it {why}.",
+        call,
+        "Log one value under a name written there: self.log('val_loss', loss).",
+    )

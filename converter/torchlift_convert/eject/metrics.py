@@ -1,0 +1,147 @@
+"""Logged values in a plain loop: variables, sums over the batches, and one line on standard error."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.eject.layer import Layer
+from torchlift_convert.eject.logs import Logged, logged_in
+from torchlift_convert.eject.records import Function
+from torchlift_convert.names import parameters
+from torchlift_convert.reserved import unique
+
+
+@dataclass(eq=False)
+class Metrics:
+    """The values that somebody sees or that decide something; the others are dropped.
+
+    ``variables``: by name, the variable that holds the value at the end. ``sums``: by stage, what is summed up over its
+    batches: name -> (variable of the sum, of the count).
+    """
+
+    layer: Layer
+    monitored: frozenset[str]
+    logged: list[Logged] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    sums: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
+    counts: dict[tuple[str, str], str] = field(default_factory=dict)
+    counted: set[tuple[str, str]] = field(default_factory=set)
+    uncertain: set[str] = field(default_factory=set)
+
+    def settle(self) -> None:
+        """Choose the variables, once the hooks' own names are settled."""
+        layer = self.layer
+        for hook in layer.laid:
+            for one in logged_in(hook):
+                if self.wants(one):
+                    self.logged.append(one)
+        for one in self.logged:
+            if one.name in self.variables:
+                if any(o.name == one.name and o.hook is not one.hook for o in self.logged):
+                    raise Refuse(
+                        "TL807", f"'{one.name}' is logged in two hooks.", one.stmt, "Give each value a name of its own."
+                    )
+                continue
+            direct = self._direct(one)
+            if direct is None:
+                direct = unique(one.variable, layer.taken, prefer="mean" if one.mean else "last")
+                layer.taken.add(direct)
+            self.variables[one.name] = direct
+            if not one.certain:
+                self.uncertain.add(one.name)
+            if one.mean:
+                self._summed(one, direct)
+
+    def wants(self, one: Logged) -> bool:
+        shows = self.layer.settings.shows
+        return one.name in self.monitored or shows == "all" or (shows == "bar" and one.in_bar)
+
+    def _direct(self, one: Logged) -> str | None:
+        """The variable that holds the value anyway, until the end of the epoch."""
+        if one.mean or one.name in self.monitored or not one.certain:
+            return None
+        code = self.layer.code(one.value, one.hook)
+        if isinstance(one.value, ast.Name):
+            names = self.layer.locals[one.hook]
+            others = [n.values() for h, n in self.layer.locals.items() if h is not one.hook]
+            if one.value.id in names and not any(code in other for other in others):
+                return code
+        if code in self.layer.free and code == one.variable:
+            return code
+        return None
+
+    def _summed(self, one: Logged, variable: str) -> None:
+        taken = self.layer.taken
+        stage = stage_of(one.hook.name)
+        total = unique(f"{one.variable}_sum", taken)
+        taken.add(total)
+        key = (stage, "" if one.certain and one.size is None else one.name)
+        if key not in self.counts:
+            self.counts[key] = unique(f"{one.variable}_count" if key[1] else f"{SHORT[stage]}_count", taken)
+            taken.add(self.counts[key])
+        self.sums.setdefault(stage, {})[one.name] = (total, self.counts[key])
+
+    # -- lines ----------
+
+    def lines(self, one: Logged, code: str) -> list[str]:
+        """What stands for one call of ``self.log``."""
+        if not self.wants(one):
+            return []
+        exact = one.name in self.monitored
+        variable = self.variables[one.name]
+        if not one.mean:
+            if variable == code:
+                return []
+            return [f"{variable} = torch.as_tensor({code}).detach()" if exact else f"{variable} = float({code})"]
+        stage = stage_of(one.hook.name)
+        total, count = self.sums[stage][one.name]
+        size = self.layer.own[f"size {stage}"] if one.size is None else f"({self.layer.code(one.size, one.hook)})"
+        if exact:
+            out = [f"{total} = {total} + torch.as_tensor({code}).detach() * {size}"]
+        else:
+            out = [f"{total} += float({code}) * {size}"]
+        if (stage, count) not in self.counted or not one.certain:
+            self.counted.add((stage, count))
+            out.append(f"{count} += {size.strip('()') if one.size is not None else size}")
+        return out
+
+    def before(self, stage: str) -> list[str]:
+        """In front of a stage's batches."""
+        sums = self.sums.get(stage, {})
+        names = list(dict.fromkeys([*(s for s, _ in sums.values()), *(c for _, c in sums.values())]))
+        zeros = ["0.0" if any(n == s for s, _ in sums.values()) else "0" for n in names]
+        return [f"{', '.join(names)} = {', '.join(zeros)}"] if names else []
+
+    def after(self, stage: str) -> list[str]:
+        """Behind a stage's batches."""
+        return [f"{self.variables[n]} = {s} / {c}" for n, (s, c) in self.sums.get(stage, {}).items()]
+
+    def shown(self, names: list[str], head: str) -> list[str]:
+        """The line on standard error that stands for bars, tables and loggers."""
+        parts = [f"{n} {{{self.variables[n]}:.4f}}" for n in names]
+        text = ", ".join(p for p in parts if '"' not in p and "\\" not in p)
+        return [f'print(f"{head}{text}", file=sys.stderr)'] if text else []
+
+
+SHORT = {"train": "train", "validation": "val", "test": "test", "predict": "predict"}
+
+
+def stage_of(hook: str) -> str:
+    return next((s for s in ("validation", "test", "predict") if s in hook), "train")
+
+
+def size_of_batch(layer: Layer, stage: str, step: Function, target: ast.expr | None, batch: str) -> str:
+    """The code of the number of samples in a batch: the length of the first tensor in it."""
+    if target is not None:
+        first = next(n for n in ast.walk(target) if isinstance(n, ast.Name))
+        return f"len({layer.locals[step].get(first.id, first.id)})"
+    uses = [n for n in ast.walk(step) if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name)]
+    given = parameters(step.args)[1:2]
+    keys = [n.slice for n in uses if n.value.id in given]  # type: ignore[attr-defined]
+    if any(isinstance(k, ast.Constant) and isinstance(k.value, str) for k in keys):
+        return f"len(next(iter({batch}.values())))"
+    unpacks = [n for n in ast.walk(step) if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Tuple)]
+    tuples = any(isinstance(n.value, ast.Name) and n.value.id in given for n in unpacks)
+    return f"len({batch}[0])" if tuples or keys else f"len({batch})"
