@@ -34,6 +34,7 @@ FAMILIES = {
     "5": "distributed",
     "6": "logging and checkpoints",
     "7": "data",
+    "8": "the way back to a plain loop",
     "9": "left alone",
 }
 BUG = "bug"  # the severity of what no script can be blamed for

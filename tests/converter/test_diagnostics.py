@@ -11,7 +11,7 @@ from torchlift_convert.diagnostics import CODES, Refuse, finding, note
 from torchlift_convert.types import Severity, Span
 
 CODE = re.compile(r"TL\d{3}")
-FAMILIES = "1234567"  # structure, device, optimizer, precision, distributed, logging, data
+FAMILIES = "12345678"  # structure, device, optimizer, precision, distributed, logging, data, the way back
 PACKAGE = Path(torchlift_convert.__file__).parent
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.eject import optimizers as O
+from torchlift_convert.eject.loaders import check_draws
 from torchlift_convert.eject.loop import Loop
 from torchlift_convert.eject.metrics import Metrics
 from torchlift_convert.eject.options import constant
@@ -28,6 +29,7 @@ class Fitting(Loop):
         if automatic and len(opts.optimizers) != 1:
             raise Refuse("TL806", "Automatic optimization takes one optimizer.", opts.answer, "Return one.")
         stages = ["train"] + (["validation"] if self.validates else [])
+        check_draws(entry, self.program)
         self._common(stages)
         layer.name("epoch", "epoch")
         layer.name("batch", "batch")
@@ -52,10 +54,10 @@ class Fitting(Loop):
         text.fill(layer.body("configure_optimizers"))
         for line in self.optimizer_lines:
             text.add(line)
+        text.fill(layer.body("on_fit_start"))
         for stage in stages:
             if self.loader_code[stage]:
                 text.add(f"{self.loaders[stage]} = {self.loader_code[stage]}")
-        text.fill(layer.body("on_fit_start"))
         text.fill(layer.body("on_train_start"))
         for name in sorted(metrics.uncertain):
             text.add(f'{metrics.variables[name]} = float("nan")')
@@ -250,7 +252,7 @@ class Fitting(Loop):
         which = "clip_grad_value_" if self.settings.clip_by_value else "clip_grad_norm_"
         given = O.covers(self.entry.module, self.opts)
         if given is not None:
-            parameters_ = self.layer.code(ast.parse(given, mode="eval").body, self.opts.method)
+            parameters_ = self.layer.code(given, self.opts.method)
         else:
             parameters_ = f'[p for group in {self.optimizer_code[0]}.param_groups for p in group["params"]]'
         call = f"torch.nn.utils.{which}({parameters_}, {ast.unparse(clip)})"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.eject import hooks as H
 from torchlift_convert.eject.layer import Layer, arguments_of
+from torchlift_convert.eject.loaders import check_loaders
 from torchlift_convert.eject.logs import logged_in
 from torchlift_convert.eject.metrics import Metrics, size_of_batch
 from torchlift_convert.eject.options import Settings
@@ -59,6 +60,7 @@ class Loop:
 
     def _common(self, stages: list[str]) -> None:
         layer, entry = self.layer, self.entry
+        check_loaders(entry, stages, self.program)
         self.loaders: dict[str, str] = {}
         self.loader_code: dict[str, str] = {}
         for stage in stages:

@@ -182,8 +182,8 @@ def is_plateau(scheduler: Scheduler, cls: Class, method: Function) -> bool:
     return isinstance(made, ast.Call) and (dotted(made.func) or "").endswith("ReduceLROnPlateau")
 
 
-def covers(cls: Class, optimizers: Optimizers) -> str | None:
-    """The code of the parameters that the one optimizer was given, where it was one ``….parameters()``."""
+def covers(cls: Class, optimizers: Optimizers) -> ast.expr | None:
+    """The parameters that the one optimizer was given, where it was one ``….parameters()``."""
     if len(optimizers.optimizers) != 1:
         return None
     made = _made_by(cls, optimizers.method, optimizers.optimizers[0])
@@ -193,5 +193,5 @@ def covers(cls: Class, optimizers: Optimizers) -> str | None:
     if isinstance(given, ast.Call) and not given.args and not given.keywords and dotted(given.func):
         path = dotted(given.func) or ""
         if path.startswith(f"{receiver(optimizers.method)}.") and path.endswith(".parameters"):
-            return ast.unparse(given)
+            return given
     return None

@@ -196,6 +196,8 @@ def _limits(given: dict[str, ast.expr]) -> dict[str, ast.expr]:
         values = _values(expr)
         if all(v is None or (type(v) is float and v == 1.0) for v in values):
             continue
+        if stage == "validation" and values in ([0], [0.0]):
+            continue  # no validation at all
         if any(not (v is None or (type(v) is int and v > 0)) for v in values):
             raise _no_place(f"limit_{short}_batches", expr)
         found[stage] = expr
