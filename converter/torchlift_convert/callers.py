@@ -36,7 +36,7 @@ def callers_of(scope: FunctionNode, program: Program) -> Callers:
     sites: list[CallSite] = []
     plain = not scope.decorator_list
     mentions = [n for n in ast.walk(program.script.tree) if isinstance(n, ast.Name) and n.id == scope.name]
-    for frame in _frames(program.module):
+    for frame in frames_of(program.module):
         for node in own_nodes(frame.scope):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == scope.name):
                 continue
@@ -54,7 +54,9 @@ def _statement_of(call: ast.Call, frame: Frame) -> ast.stmt:
     return holding[-1]
 
 
-def earlier(scope: ast.Module | FunctionNode, program: Program) -> list[tuple[ast.stmt, Frame]] | None:
+def earlier(
+    scope: ast.Module | FunctionNode, program: Program, inside: tuple[FunctionNode, ...] = ()
+) -> list[tuple[ast.stmt, Frame]] | None:
     """Statements of the callers that may run before a function is entered; None when that is anything at all.
 
     With two calls, or one in a loop, everything that the function does comes before it as well.
@@ -62,7 +64,7 @@ def earlier(scope: ast.Module | FunctionNode, program: Program) -> list[tuple[as
     if isinstance(scope, ast.Module):
         return []
     callers = callers_of(scope, program)
-    if not callers.complete or len(callers.sites) != 1:
+    if not callers.complete or len(callers.sites) != 1 or scope in inside:  # functions may call each other
         return None
     site = callers.sites[0]
     found: list[tuple[ast.stmt, Frame]] = []
@@ -75,7 +77,7 @@ def earlier(scope: ast.Module | FunctionNode, program: Program) -> list[tuple[as
         block = next(b for b in blocks if inner in b)
         found += [(s, site.frame) for s in block[: block.index(inner)]]
         inner = parent
-    before = earlier(site.frame.scope, program)
+    before = earlier(site.frame.scope, program, (*inside, scope))
     return None if before is None else found + before
 
 
@@ -87,13 +89,13 @@ def defaults_of(scope: FunctionNode, program: Program) -> dict[str, tuple[ast.ex
     return {name: (value, program.module) for name, value in found.items()}
 
 
-def _frames(frame: Frame) -> Iterator[Frame]:
+def frames_of(frame: Frame) -> Iterator[Frame]:
     """A frame and one for each function, method and lambda-free scope inside it."""
     yield frame
     stack: list[ast.AST] = list(frame.scope.body)
     while stack:
         node = stack.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield from _frames(Frame(node, frame))
+            yield from frames_of(Frame(node, frame))
         elif not isinstance(node, ast.Lambda):
             stack.extend(ast.iter_child_nodes(node))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from torchlift_convert.effects import Judge
 from torchlift_convert.names import own_nodes
-from torchlift_convert.program import Frame, Item
+from torchlift_convert.program import Frame, Item, Var
 from torchlift_convert.regions import Region, Regions
+from torchlift_convert.roles import variable
 from torchlift_convert.syntax import nodes_of
 
 # Regions that run between a step and the next ``zero_grad``, validation included.
@@ -38,6 +39,22 @@ def takes_gradients(items: Iterable[Item], judge: Judge) -> bool:
             if name.startswith(("torch.autograd.", "torch.func.", "torch.enable_grad")) and "Variable" not in name:
                 return True
     return False
+
+
+def optimizes_inside(item: Item, judge: Judge, scheduled: Collection[Var]) -> bool:
+    """Does a function or method of the script that a statement calls make, clear or apply gradients?
+
+    ``scheduled``: schedulers, whose ``step`` is none of that.
+    """
+    return any(
+        isinstance(node.func, ast.Attribute)
+        and (
+            node.func.attr in ("backward", "zero_grad")
+            or (node.func.attr == "step" and variable(node.func.value, frame) not in scheduled)
+        )
+        for node, frame in _running(item, judge)
+        if isinstance(node, ast.Call) and frame is not item.frame
+    )
 
 
 def seen_across_validation(regions: Regions, covered: bool, after: list[Item], judge: Judge) -> bool:

@@ -69,6 +69,20 @@ QUIET_METHODS: frozenset[str] = frozenset(
 # Methods of containers that give a value and change the container too.
 GROWING_OR_SHRINKING: frozenset[str] = frozenset("pop popitem popleft setdefault".split())
 
+# What gives a new object, no part of what it is called on or with.
+FRESH_METHODS: frozenset[str] = frozenset(
+    """
+    item tolist clone sum mean norm abs max min argmax argmin std var size dim numel any all backward step zero_grad
+    format count index startswith endswith forward
+    """.split()
+)
+FRESH_BUILTINS: frozenset[str] = frozenset(
+    "len int float str bool repr print sum abs round isinstance type id hash range any all".split()
+)
+
+# Methods of containers that keep what they are given.
+TAKING: frozenset[str] = frozenset("add append discard insert setdefault update index transform join".split())
+
 CLOCKS: tuple[str, ...] = ("time.", "datetime.")
 
 

@@ -9,7 +9,7 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.facts import MakesLoader
 from torchlift_convert.program import Frame, Program, Var
 from torchlift_convert.recognisers import fact_of
-from torchlift_convert.roles import Roles, expression, variable
+from torchlift_convert.roles import Definition, Roles, expression, variable
 
 
 def oddity(var: Var, roles: Roles, program: Program) -> str | None:
@@ -57,27 +57,39 @@ def makers_of(expr: ast.expr, frame: Frame, roles: Roles, program: Program) -> l
     return found
 
 
+def origins(var: Var, roles: Roles) -> dict[Var, list[Definition]]:
+    """Variables that a value may come from, the given one among them, each with its definitions that are no name."""
+    found: dict[Var, list[Definition]] = {}
+    stack = [var]
+    while stack:
+        one = stack.pop()
+        if one in found:  # variables may be bound to each other
+            continue
+        held = [
+            (p, variable(p.value, p.frame) if p.value is not None else None) for p in roles.definitions.get(one, [])
+        ]
+        found[one] = [p for p, v in held if v is None]
+        stack += [v for _, v in reversed(held) if v is not None]
+    return found
+
+
 def _values(expr: ast.expr, frame: Frame, roles: Roles) -> list[tuple[ast.expr, Frame]]:
     """What a variable is bound to, through the parameters that it is handed over by."""
     var = variable(expr, frame)
     if var is None:
         return [(expr, frame)]
-    places = roles.definitions.get(var, [])
-    return [found for p in places if p.value is not None for found in _values(p.value, p.frame, roles)]
+    return [(p.value, p.frame) for places in origins(var, roles).values() for p in places if p.value is not None]
 
 
 def makers(var: Var, roles: Roles, program: Program) -> list[tuple[MakesLoader, Frame]]:
     """The calls that make a loader, with the frames that they stand in; a parameter has those of each caller."""
     found: list[tuple[MakesLoader, Frame]] = []
-    for place in roles.definitions.get(var, []):
-        fact = fact_of(place.value, place.frame, program) if isinstance(place.value, ast.Call) else None
-        held = variable(place.value, place.frame) if place.value is not None else None
-        if isinstance(fact, MakesLoader):
-            found.append((fact, place.frame))
-        elif held is not None and held != var:
-            found += makers(held, roles, program)
-    if not found and var in roles.loaders:  # what a function of the script returns
-        found.append((roles.loaders[var], var.frame or program.module))
+    for one, places in origins(var, roles).items():
+        facts = [(fact_of(p.value, p.frame, program), p.frame) for p in places if isinstance(p.value, ast.Call)]
+        made = [(fact, frame) for fact, frame in facts if isinstance(fact, MakesLoader)]
+        if not made and one in roles.loaders and (places or not roles.definitions.get(one)):
+            made = [(roles.loaders[one], one.frame or program.module)]  # what a function of the script returns
+        found += made
     return found
 
 
@@ -152,14 +164,11 @@ _CONTAINER = (ast.Dict, ast.DictComp, ast.List, ast.ListComp, ast.Tuple)
 def containers(roles: Roles) -> frozenset[Var]:
     """Variables that are nothing but dictionaries, lists and tuples written in the code, or parameters for such."""
     return frozenset(
-        v for v in roles.definitions if (vs := _values_of(v, roles)) and all(isinstance(x, _CONTAINER) for x in vs)
+        v
+        for v in roles.definitions
+        if (vs := [p.value for ps in origins(v, roles).values() for p in ps])
+        and all(isinstance(x, _CONTAINER) for x in vs)
     )
-
-
-def _values_of(var: Var, roles: Roles) -> list[ast.expr | None]:
-    places = roles.definitions.get(var, [])
-    held = [(p, variable(p.value, p.frame) if p.value is not None else None) for p in places]
-    return [x for p, v in held for x in (_values_of(v, roles) if v is not None and v != var else [p.value])]
 
 
 def _holding(data: set[Var], roles: Roles, program: Program) -> frozenset[Var]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from torchlift_convert import facts as F
 from torchlift_convert.callers import Callers, callers_of, defaults_of
+from torchlift_convert.carriers import carriers
 from torchlift_convert.names import own_nodes
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Bound, Frame, Item, Program, Var, flow_over, walk_statements_of_scope
@@ -194,7 +195,7 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
         foreign=frozenset(foreign),
         handed=frozenset(v for v, f in handed.items() if isinstance(f, F.MakesOptimizer | F.MakesScheduler)),
         scalers=frozenset(v for v, f in (made_by(F.MakesScaler) | handed).items() if isinstance(f, F.MakesScaler)),
-        tensors=_tensors(program, defs, optimizers) - set(models),
+        tensors=_tensors(program, defs, optimizers, frozenset(made_by(F.MakesNamespace))) - set(models),
     )
 
 
@@ -331,9 +332,12 @@ def _whole(part: ast.expr, frame: Frame, defs: dict[Var, list[Definition]]) -> V
 
 
 def _tensors(
-    program: Program, defs: dict[Var, list[Definition]], optimizers: dict[Var, F.MakesOptimizer | None]
+    program: Program,
+    defs: dict[Var, list[Definition]],
+    optimizers: dict[Var, F.MakesOptimizer | None],
+    options: frozenset[Var],
 ) -> frozenset[Var]:
-    """Variables through which what an optimizer updates may be reached."""
+    """Variables through which what an optimizer updates may be reached; the script's options are no way to it."""
     found: set[Var] = set()
     stack: list[tuple[ast.expr, Frame]] = []
     for var, made in optimizers.items():
@@ -341,29 +345,14 @@ def _tensors(
         stack += [(one, place.frame) for place in defs.get(var, []) for one in given]
     while stack:
         expr, frame = stack.pop()
-        for name in _carriers(expr, frame, program):
+        for name in carriers(expr, frame, program):
             reached = variable(name, frame)
             places = defs.get(reached, []) if reached is not None else []
-            if reached is None or reached in found or all(isinstance(p.value, ast.Constant) for p in places):
+            if reached is None or reached in found | options or all(isinstance(p.value, ast.Constant) for p in places):
                 continue
             found.add(reached)
             stack += [(p.value, p.frame) for p in places if p.value is not None]
     return frozenset(found)
-
-
-def _carriers(expr: ast.expr, frame: Frame, program: Program) -> Iterator[ast.Name]:
-    """Names whose objects may be part of a value: not what a library's or the script's constructor is only told."""
-    stack: list[ast.AST] = [expr]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.Name):
-            yield node
-        elif isinstance(node, ast.Call):
-            made = isinstance(node.func, ast.Name) and node.func.id in program.module.classes
-            if not made and not (program.canonical(node.func, frame) or "").startswith("torch."):
-                stack += [node.func, *node.args, *(k.value for k in node.keywords)]
-        else:
-            stack.extend(ast.iter_child_nodes(node))
 
 
 def _devices(program: Program, nest: Nest, defs: dict[Var, list[Definition]], made: frozenset[Var]) -> frozenset[Var]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from torchlift_convert import facts as F
+from torchlift_convert.aliases import Holders
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
-from torchlift_convert.gradients import looks_at_gradients
+from torchlift_convert.gradients import looks_at_gradients, optimizes_inside
 from torchlift_convert.names import parameters
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, dotted, flow_over, item_flow, reads_of
@@ -67,6 +69,10 @@ class Stepping:
     roles: Roles
     judge: Judge
     gone: dict[ast.stmt, Gone]
+
+    @cached_property
+    def _holders(self) -> Holders:
+        return Holders(self.program, self.roles)
 
     def cut(self, body: list[Item], header: Header | None) -> Regions:
         """The regions of one batch."""
@@ -132,6 +138,8 @@ class Stepping:
         for item in [*early, *between]:
             if exits_of(item.stmt):
                 raise NotAutomatic("a batch can be left before its step", item.stmt)
+            if optimizes_inside(item, self.judge, self.roles.schedulers):
+                raise NotAutomatic("a function called here has a backward, zero_grad or step of its own", item.stmt)
         clip, before_step = self._clip(between)
         graph = self._graph(early, body[marks.backward], loss)
         if all(self._may_lead(i, graph) for i in before_step):
@@ -157,6 +165,11 @@ class Stepping:
     def _check_zeroed(self, body: list[Item], marks: Marks) -> None:
         """Nobody may look at gradients while the script has zeroed them and the Trainer has not yet."""
         zeroed = body[marks.zero + 1 : marks.backward]
+        for item in body[: marks.backward] if marks.zero > marks.step else zeroed:
+            if any(self._holders.given_away(n, item.frame) for n in nodes_of(item.shape)):
+                raise NotAutomatic(
+                    "what a function from elsewhere does to the model's gradients is not known", item.stmt
+                )
         if marks.zero > marks.step:
             zeroed = [*body[: marks.backward], *body[marks.zero + 1 :], *self.nest.before, *self.nest.after]
             zeroed += [*(Item(s, self.nest.home) for s in self.nest.post), *elsewhere(self.nest)]
@@ -286,23 +299,9 @@ class Stepping:
             return False
         if any(isinstance(n, (ast.Raise, ast.Assert)) for n in nodes_of(item.shape)):
             return False  # who catches it finds the weights after the step
-        trained = self.roles.trained
-        reads = self.judge.reads(item)
-        if reads & trained or any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in nodes_of(item.shape)):
+        if any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in nodes_of(item.shape)):
             return False
-        return not any(self._may_alias(v, trained) for v in reads)
-
-    def _may_alias(self, var: Var, trained: frozenset[Var]) -> bool:
-        """Could the variable be a view of a parameter: is it bound to a part of a model?"""
-        for place in self.roles.definitions.get(var, []):
-            value = place.value
-            if isinstance(value, (ast.Attribute, ast.Subscript)) or _is_parameter_call(value):
-                root = value
-                while isinstance(root, (ast.Attribute, ast.Subscript, ast.Call)):
-                    root = root.func if isinstance(root, ast.Call) else root.value
-                if isinstance(root, ast.Name) and place.frame.resolve(root.id) in trained:
-                    return True
-        return False
+        return not self.judge.reads(item) & self._holders.found
 
     # -- dry runs ----------
 
@@ -333,12 +332,6 @@ class Stepping:
             return False
         changed = frozenset[Var]().union(*(self.judge.changes(i) for i in nest_items(self.nest)))
         return not reads_of(item.frame, (dotted(test) or "").partition(".")[0]) & changed
-
-
-def _is_parameter_call(value: ast.expr | None) -> bool:
-    return isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in (
-        "parameters", "view", "data", "detach", "state_dict",
-    )  # fmt: skip
 
 
 def _true_at_first(test: ast.expr, index: str) -> bool:
