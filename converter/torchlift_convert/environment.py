@@ -208,7 +208,7 @@ class Environment:
             return None
         if plan.data is not None:
             loader = plan.data.loader(var)
-            if loader is not None:
+            if loader is not None and loader.call is not None:
                 return f"{plan.data.instance}.{loader.method}()"
             if var in plan.data.attributes:
                 return f"{plan.data.instance}.{plan.data.attribute(var)}"

@@ -10,7 +10,7 @@ from torchlift_convert.names import own_nodes
 from torchlift_convert.plan import DataPlan, Loader
 from torchlift_convert.planning.context import Context
 from torchlift_convert.planning.fetching import own_state, sources
-from torchlift_convert.program import Item, Var
+from torchlift_convert.program import Item, Var, flow_over
 from torchlift_convert.references import references
 from torchlift_convert.reserved import unique
 from torchlift_convert.storage import reached_functions
@@ -131,11 +131,12 @@ class DataPlanner:
         loaders: list[Loader] = []
         validation = self.ctx.validation_loader()
         taken: set[str] = set()
+        bound_later = flow_over([Item(s, self.ctx.home) for s in self.ctx.nest.post]).may
         for var in [v for v in (train, validation, *others) if v is not None]:
             if any(one.var == var for one in loaders):
                 continue
             call = loader_call(var, cut.statements, self.ctx.nest, self.ctx.program)
-            if call is not None and not self._repeatable(*call):
+            if call is not None and (var in bound_later or not self._repeatable(*call)):
                 call = None
             stmt = call[0] if call else self._last_binding(var, cut)
             wanted = (

@@ -89,3 +89,9 @@ def test_the_comment_on_the_loops_line_stays(tmp_path: Path) -> None:
     source = script(looping("2", "print(epoch)")).replace("range(2):", "range(2):  # twice over the data")
     result = same(source, tmp_path)
     assert result.code is not None and "# twice over the data\n" in result.code
+
+
+@pytest.mark.parametrize("again", ["DataLoader(TensorDataset(X, y), batch_size=24)", "[(X, y)]"])
+def test_a_loader_made_anew(again: str, tmp_path: Path) -> None:
+    code = f"train_loader = {again}\nfor xb, yb in train_loader:\n    print(model(xb).sum().item())\n"
+    same(script(LOOP.format(before="", epochs=2, after_batches="", after=code)), tmp_path)
