@@ -73,7 +73,7 @@ def closure_regions(stepping: Stepping, body: list[Item], header: Header | None)
 def _closure(stepping: Stepping, body: list[Item]) -> tuple[int, ast.FunctionDef] | None:
     """Where the one ``optimizer.step(closure)`` stands, with the function defined right before it."""
     optimizers = stepping.roles.optimizers
-    if len(optimizers) != 1 or stepping.roles.foreign:
+    if len(optimizers) != 1:
         return None
     for at, item in enumerate(body):
         fact = call_fact(item, stepping.program)

@@ -53,7 +53,8 @@ class Cutter:
         evaluation = Evaluation(self.program, self.nest, self.roles, self.judge, self.gone)
         automatic = stepping.optimization is Optimization.AUTOMATIC
         ends_early = stepping.stops or batches.stream is not None
-        validation = None if ends_early else evaluation.validation(before, after, automatic)
+        hidden = not self.roles.all_models  # what has to be in evaluation mode may not all be in sight
+        validation = None if ends_early or hidden else evaluation.validation(before, after, automatic)
         items = dict(stepping.items)
         if validation is None:
             items[Region.EPOCH_END] = tuple(after)

@@ -246,7 +246,7 @@ class Judge:
                 if _only_reads(self.program.canonical(func, frame)):
                     return []
                 known = self._changed_by_call(call, frame)
-                owner = [r] if isinstance(func, ast.Attribute) and (r := _root(func.value)) else []
+                owner = [r] if isinstance(func, ast.Attribute) and (r := root_of(func.value)) else []
                 return _changed_roots(node) if known is None else [*owner, *known]
             case ast.Call():
                 return self._changed_by_call(node, frame) or []
@@ -267,7 +267,7 @@ class Judge:
                 return self._changed_arguments(methods, [owner, *call.args])
             case ast.Attribute(value=owner, attr=attr) if self.program.canonical(call.func, frame) is None:
                 if attr.endswith("_") or attr in GROWING_OR_SHRINKING:  # torch's methods in place
-                    return [r for r in [_root(owner)] if r]
+                    return [r for r in [root_of(owner)] if r]
                 return [] if attr in QUIET_METHODS else None
         return None
 
@@ -277,7 +277,7 @@ class Judge:
         for function, outer in functions:
             changed = self._changed_by(function, outer)
             names = [a.arg for a in [*function.args.posonlyargs, *function.args.args]]
-            found |= {r: None for n, a in zip(names, given, strict=False) if n in changed and (r := _root(a))}
+            found |= {r: None for n, a in zip(names, given, strict=False) if n in changed and (r := root_of(a))}
         return list(found)
 
     def _changed_by(self, func: FunctionNode, outer: Frame) -> frozenset[str]:
@@ -322,17 +322,18 @@ def _changed_roots(node: ast.AST) -> list[str]:
         case ast.Expr(value=ast.Call(func=func, args=args, keywords=keywords)):
             parts = [func.value] if isinstance(func, ast.Attribute) else []
             given = [a for a in [*args, *(k.value for k in keywords)] if isinstance(a, ast.Name)]
-            return [r for p in [*parts, *given] if (r := _root(p))]
+            return [r for p in [*parts, *given] if (r := root_of(p))]
         case (
             ast.Attribute(value=value, ctx=ast.Store() | ast.Del())
             | ast.Subscript(value=value, ctx=ast.Store() | ast.Del())
         ):
-            root = _root(value)
+            root = root_of(value)
             return [root] if root else []
     return []
 
 
-def _root(expr: ast.expr) -> str | None:
+def root_of(expr: ast.expr) -> str | None:
+    """The name at the front of a chain of attributes, subscripts and calls."""
     while isinstance(expr, (ast.Attribute, ast.Subscript, ast.Call)):
         expr = expr.func if isinstance(expr, ast.Call) else expr.value
     return expr.id if isinstance(expr, ast.Name) else None

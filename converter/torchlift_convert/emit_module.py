@@ -149,6 +149,9 @@ class ModuleWriter:
         if not plan.module.early_optimizers:
             for stmt in plan.config:
                 block.carry(Item(stmt, plan.nest.home), env, Edits())
+        if not optimizers:
+            block.line("return None  # training_step updates the weights itself")
+            return function("configure_optimizers", (), block)
         names = [env.text(v) or v.name for v in optimizers]
         if not schedulers and len(names) == 1 and len(plan.config) == 1 and _returns_itself(block, names[0]):
             return function("configure_optimizers", (), block)
@@ -172,7 +175,7 @@ class ModuleWriter:
         if region is Region.EPOCH_END and plan.regions.leaves_at_start:
             block.line("if self.trainer.should_stop:\n    return  # the epoch was left at its start\n")
         self._unpack(block, region, env)
-        if region is Region.STEP and plan.regions.optimization is Optimization.MANUAL:
+        if region is Region.STEP and plan.regions.optimization is Optimization.MANUAL and plan.roles.optimizers:
             names = ", ".join(v.name for v in plan.roles.optimizers)
             if plan.roles.scalers and may_be_fused(plan.roles):  # the scaler tells a fused one what to divide by
                 block.line(f"{names} = self.optimizers(use_pl_optimizer=False)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable, Iterator
 
-from torchlift_convert.effects import Judge
+from torchlift_convert.effects import Judge, root_of
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, Item, Var
 from torchlift_convert.regions import Region, Regions
@@ -66,6 +66,29 @@ def seen_across_validation(regions: Regions, covered: bool, after: list[Item], j
         return False
     watching = [i for r in (_AFTER_VALIDATION if covered else Region) for i in regions.of(r)]
     return looks_at_gradients([*watching, *after], judge)
+
+
+def updates_by_hand(item: Item, judge: Judge) -> bool:
+    """Does a statement, or a function of the script that it calls, change something in place by its own gradient?
+
+    ``p -= lr * p.grad``, ``p.data.add_(p.grad, alpha=-lr)``, ``w.data = w.data - lr * w.grad``
+    """
+    return any(_changed_by_own_gradient(node) for node, _ in _running(item, judge))
+
+
+def _changed_by_own_gradient(node: ast.AST) -> bool:
+    match node:
+        case ast.AugAssign(target=target, value=value) | ast.Assign(targets=[target], value=value):
+            parts: list[ast.expr] = [value]
+        case ast.Call(func=ast.Attribute(value=target, attr=attr), args=args, keywords=keywords) if (
+            attr.endswith("_") and not attr.startswith("_")
+        ) or attr == "update":
+            parts = [*args, *(k.value for k in keywords)]
+        case _:
+            return False
+    changed = root_of(target)
+    graded = [n for p in parts for n in ast.walk(p) if isinstance(n, ast.Attribute) and n.attr == "grad"]
+    return changed is not None and any(root_of(n) == changed for n in graded)
 
 
 def _touches(node: ast.AST, frame: Frame, judge: Judge) -> bool:

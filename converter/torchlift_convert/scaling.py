@@ -92,8 +92,8 @@ def _of_backward(fact: F.Fact | None, frame: Frame, roles: Roles) -> Var | None:
 
 def may_be_fused(roles: Roles) -> bool:
     """May an optimizer's step divide the gradients by the scale, as those made with ``fused=True`` do?"""
-    for made in roles.optimizers.values():
-        given = [k for k in made.node.keywords if k.arg in (None, "fused")] if made else [None]
+    for made in (one for several in roles.optimizers.values() for one in several):
+        given = [k for k in made.fact.node.keywords if k.arg in (None, "fused")]
         if any(k is None or not isinstance(k.value, ast.Constant) or k.value.value for k in given):
             return True
     return False

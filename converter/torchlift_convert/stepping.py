@@ -15,8 +15,7 @@ from torchlift_convert import facts as F
 from torchlift_convert.aliases import Holders
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
-from torchlift_convert.gradients import looks_at_gradients, optimizes_inside
-from torchlift_convert.names import parameters
+from torchlift_convert.gradients import looks_at_gradients, optimizes_inside, updates_by_hand
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, dotted, flow_over, item_flow, reads_of
 from torchlift_convert.recognisers import facts_of
@@ -31,10 +30,11 @@ from torchlift_convert.regions import (
     Regions,
     call_fact,
 )
-from torchlift_convert.roles import Roles, nest_items, variable
+from torchlift_convert.roles import Roles, expression, nest_items, variable
 from torchlift_convert.scaling import SCALER, Scaled, plainly, scaled, scales
 from torchlift_convert.surroundings import elsewhere
 from torchlift_convert.syntax import exits_of, nodes_of
+from torchlift_convert.trained import given_to
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -96,32 +96,27 @@ class Stepping:
             )
 
     def _check_manual(self, body: list[Item]) -> None:
+        """Something in the batch must update weights: a backward alone trains nothing."""
         pairs = [(f, i.frame) for i in body for f in facts_of(i.stmt, i.frame, self.program) if isinstance(f, F.Step)]
         stepped = {variable(e, frame) for f, frame in pairs for e in (f.receiver, *f.node.args)}
-        if not stepped & set(self.roles.optimizers):
-            raise Refuse(
-                "TL301",
-                "No torch optimizer steps in this loop: the weights are updated by hand or inside a function.",
-                self.nest.outer,
-                "Use an optimizer of torch.optim and call its step() in the loop.",
-            )
-        foreign = list(self.roles.foreign)
-        home = self.nest.home
-        if foreign and not isinstance(home.scope, ast.Module) and foreign[0].name in parameters(home.scope.args):
-            raise Refuse(
-                "TL303",
-                f"What the optimizer '{foreign[0].name}' is at each call of {home.name}() is not known.",
-                home.scope,
-                f"Make it with torch.optim in one statement, hand it over by plain arguments, and call {home.name}() "
-                "by its name.",
-            )
-        if foreign:
-            raise Refuse(
-                "TL303",
-                f"The optimizer '{foreign[0].name}' is not made by a class of torch.optim in sight of the loops.",
-                self.nest.outer,
-                "Make the optimizer with a class of torch.optim.",
-            )
+        if stepped & set(self.roles.optimizers):
+            return
+        if any(updates_by_hand(i, self.judge) or self._uses_held(i) for i in body):
+            return
+        raise Refuse(
+            "TL301",
+            "Nothing in this loop is known to update weights.",
+            self.nest.outer,
+            "Use an optimizer of torch.optim and call its step() in the loop.",
+        )
+
+    def _uses_held(self, item: Item) -> bool:
+        """Is a method of something called that may update weights in a way of its own?"""
+        for node in nodes_of(item.stmt):
+            match node:
+                case ast.Call(func=ast.Attribute(value=owner)) if variable(owner, item.frame) in self.roles.held:
+                    return True
+        return False
 
     # -- automatic ----------
 
@@ -179,7 +174,9 @@ class Stepping:
 
     def marks(self, body: list[Item], closure: bool = False) -> Marks:
         optimizers = set(self.roles.optimizers)
-        if len(optimizers) != 1 or self.roles.foreign:
+        if not optimizers:
+            raise NotAutomatic(self.roles.odd or "the weights are updated by hand", self.nest.outer)
+        if len(optimizers) != 1:
             raise NotAutomatic(f"{len(optimizers)} optimizers step in turn", self.nest.outer)
         found: dict[str, list[int]] = {"zero": [], "backward": [], "step": []}
         loss: ast.expr | None = None
@@ -227,13 +224,20 @@ class Stepping:
 
     def covers(self, model: Var | None) -> bool:
         """Does the one optimizer hold exactly ``model.parameters()``, in that order?"""
-        made = next(iter(self.roles.optimizers.values()))
-        if made is None or len(self.roles.models) != 1 or model != self.roles.models[0]:
+        made = next(iter(self.roles.optimizers.values()), ())
+        if not made or len(self.roles.models) != 1 or model != self.roles.models[0]:
             return False
-        given = [k.value for k in made.node.keywords if k.arg == "params"] + made.node.args[:1]
-        match given:
-            case [ast.Call(func=ast.Attribute(value=ast.Name(), attr="parameters"), args=[], keywords=[])]:
-                return True
+        return all(self._is_all_of(given, one.frame, model) for one in made for given in [given_to(one)])
+
+    @staticmethod
+    def _is_all_of(given: list[ast.expr], frame: Frame, model: Var) -> bool:
+        """Is this ``[model.parameters()]``, through the parameters of a function?"""
+        if len(given) != 1:
+            return False
+        expr, frame = expression(given[0], frame)
+        match expr:
+            case ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr="parameters"), args=[], keywords=[]):
+                return variable(owner, frame) == model
         return False
 
     def _clip(self, between: list[Item]) -> tuple[tuple[F.Clip, Frame] | None, list[Item]]:

@@ -59,8 +59,12 @@ def assemble(ctx: Context) -> Plan:
         ctx.storage = without(ctx.storage, own_state(ctx))
     optimizers = OptimizerPlanner(ctx)
     config = optimizers.config()
-    draft = _draft(ctx, data, config, optimizers.used_early(config), whole=True)
-    draft = draft or _draft(ctx, data, config, optimizers.used_early(config), whole=False)
+    early = optimizers.used_early(config)
+    draft = None if optimizers.made_outside() else _draft(ctx, data, config, early, whole=True)
+    draft = draft or _draft(ctx, data, config, early, whole=False)
+    if draft is None and config:
+        optimizers.hand_over()
+        draft = _draft(ctx, data, [], False, whole=False)
     if draft is None:
         raise Refuse(
             "TL106",
@@ -138,8 +142,9 @@ def _draft(ctx: Context, data: DataPlan | None, config: list[ast.stmt], early: b
     init = [modules.construct(v) for v in (*models, *losses)]
     init += dict.fromkeys(modules.construct_state(v) for v in state)
     inside = [*init, *config] if early else init
-    for var in (*models, *passed):
-        modules.drop_moves(var)
+    if not OptimizerPlanner(ctx).made_outside():  # else what was made from the model there may need it on its device
+        for var in (*models, *passed):
+            modules.drop_moves(var)
     params, initial = parameters.choose(inside, config, data, passed, state)
     later = moved_data if data is not None and not data.by_hand else set()  # made by hand, data stays in its order
     position, params = parameters.position(inside, init, config, early, params, passed, later)

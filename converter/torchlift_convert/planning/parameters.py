@@ -59,12 +59,12 @@ class ParameterPlanner:
         chosen: dict[Reference, None] = {}
         for reference in wanted:
             var, attr = reference
-            if self.ctx.outside(var) or (var in settled and var not in passed):
+            given = {*passed, *self.ctx.roles.held, *self.ctx.roles.handed}
+            if (self.ctx.outside(var) and var not in given) or (var in settled and var not in passed):
                 continue
             if data is not None and (var in data.attributes or data.loader(var) is not None):
                 continue
-            held = {*passed, *initial, *self.ctx.roles.handed}
-            if self.ctx.home.is_module and attr is None and var not in held:
+            if self.ctx.home.is_module and attr is None and var not in given | set(initial):
                 if reference not in first or not self.ctx.values.portable_scalar(var):
                     continue  # a global: read by its name
             chosen[reference] = None

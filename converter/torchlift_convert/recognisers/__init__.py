@@ -36,7 +36,11 @@ def facts_of(tree: ast.AST, frame: Frame, program: Program) -> Iterator[Fact]:
 
 def fact_of(call: ast.Call, frame: Frame, program: Program) -> Fact | None:
     """The fact about one call: that of the first recogniser that knows it."""
-    name = program.canonical(call.func, frame)
+    return fact_named(call, program.canonical(call.func, frame))
+
+
+def fact_named(call: ast.Call, name: str | None) -> Fact | None:
+    """The fact about a call of the library's ``name``, however the script writes that."""
     for see in recognisers():
         fact = see(call, name)
         if fact is not None:

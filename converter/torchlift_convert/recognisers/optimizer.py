@@ -11,6 +11,7 @@ def see(call: ast.Call, name: str | None) -> Fact | None:
     if name is None:
         return None
     module, _, cls = name.rpartition(".")
-    if module.startswith("torch.optim") and "lr_scheduler" not in module and cls[:1].isupper():
+    other = "lr_scheduler" in module or "swa_utils" in module
+    if module.startswith("torch.optim") and not other and cls[:1].isupper():
         return MakesOptimizer(call)
     return None

@@ -216,17 +216,3 @@ def test_tensors_trained_without_a_model(traps) -> None:
     optimizer = "optimizer = torch.optim.SGD([w, b], lr=0.05)"
     step = STEP.replace("criterion(model(x), y)", "(x @ w + b - y).pow(2).mean()")
     traps.exact(BEFORE + step.strip("\n") + "\n        print(w.sum().item())\n", model=model, optimizer=optimizer)
-
-
-def test_weights_updated_by_hand_are_refused(traps) -> None:
-    loop = """
-    for epoch in range(3):  # here
-        for x, y in train_loader:
-            loss = criterion(model(x), y)
-            model.zero_grad()
-            loss.backward()
-            with torch.no_grad():
-                for p in model.parameters():
-                    p -= 0.05 * p.grad
-    """
-    traps.refused(loop, "TL301", optimizer="")

@@ -1,0 +1,103 @@
+"""Where variables are bound, and which variable an expression names."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torchlift_convert.callers import Callers, defaults_of
+from torchlift_convert.nest import Nest
+from torchlift_convert.program import Bound, Frame, Item, Program, Var, flow_over, walk_statements_of_scope
+from torchlift_convert.surroundings import elsewhere
+from torchlift_convert.syntax import walk_statements
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """One place where a variable is bound. ``value`` is None when it is not a plain assignment to that name alone."""
+
+    stmt: ast.stmt
+    value: ast.expr | None
+    frame: Frame
+
+
+def variable(expr: ast.expr, frame: Frame) -> Var | None:
+    """The variable that an expression names, through parameters that stand for it."""
+    if not isinstance(expr, ast.Name):
+        return None
+    bound = frame.alias(expr.id)
+    return variable(bound.expr, bound.frame) if bound else frame.resolve(expr.id)
+
+
+def expression(expr: ast.expr, frame: Frame) -> tuple[ast.expr, Frame]:
+    """The caller's expression behind a parameter, or the expression itself."""
+    if isinstance(expr, ast.Name):
+        bound: Bound | None = frame.alias(expr.id)
+        if bound is not None:
+            return expression(bound.expr, bound.frame)
+    return expr, frame
+
+
+def nest_items(nest: Nest) -> list[Item]:
+    return [*nest.before, *nest.body, *nest.after]
+
+
+def assigned(stmt: ast.stmt, frame: Frame) -> Iterator[tuple[Var, ast.expr | None]]:
+    """Variables that one statement (not those inside it) binds, with the value when it is bound to that alone."""
+    match stmt:
+        case ast.Assign(targets=targets, value=value):
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    yield frame.resolve(target.id), value
+                elif (
+                    isinstance(target, ast.Tuple)
+                    and isinstance(value, ast.Tuple)
+                    and len(target.elts) == len(value.elts)
+                ):
+                    for one, part in zip(target.elts, value.elts, strict=True):
+                        if isinstance(one, ast.Name):
+                            yield frame.resolve(one.id), part
+                else:
+                    for node in ast.walk(target):
+                        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                            yield frame.resolve(node.id), None
+        case ast.AnnAssign(target=ast.Name(id=name), value=value):
+            yield frame.resolve(name), value
+        case ast.AugAssign(target=ast.Name(id=name)):
+            yield frame.resolve(name), None
+        case ast.For(target=target):
+            for node in ast.walk(target):
+                if isinstance(node, ast.Name):
+                    yield frame.resolve(node.id), None
+        case ast.With(items=items):
+            for item in items:
+                if isinstance(item.optional_vars, ast.Name):
+                    yield frame.resolve(item.optional_vars.id), item.context_expr
+
+
+def definitions(program: Program, nest: Nest, callers: Callers) -> dict[Var, list[Definition]]:
+    """Where variables of the module, the home scope, its callers and the followed functions are bound."""
+    found: dict[Var, list[Definition]] = {}
+    frames = {id(f): f for f in [program.module, nest.home, *(i.frame.base for i in nest_items(nest))]}
+    for frame in frames.values():
+        add_definitions(found, frame)
+    around = {s for i in elsewhere(nest) for s in walk_statements([i.stmt])}
+    for var in flow_over([Item(s, nest.home) for s in nest.pre]).must if around else ():  # they are bound anew
+        found[var] = [d for d in found.get(var, []) if d.stmt not in around]
+    scope = nest.home.scope
+    if not isinstance(scope, ast.Module):
+        given = [defaults_of(scope, program), *(site.arguments for site in callers.sites)]
+        for frame in {id(f): f for one in given for _, f in one.values()}.values():
+            if id(frame) not in frames:
+                add_definitions(found, frame)
+        for name, (value, frame) in (pair for one in given for pair in one.items()):
+            found.setdefault(nest.home.resolve(name), []).append(Definition(scope, value, frame))
+    return found
+
+
+def add_definitions(found: dict[Var, list[Definition]], frame: Frame) -> None:
+    """Add the places where a frame's statements bind variables."""
+    for stmt in walk_statements_of_scope(frame.scope.body):
+        for var, value in assigned(stmt, frame):
+            found.setdefault(var, []).append(Definition(stmt, value, frame))
