@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torchlift_convert.types import Direction
@@ -41,6 +42,10 @@ class FileProblem(Exception):
         self.name, self.message, self.line, self.remedy = name, message, line, remedy
         place = name if line is None else f"{name}:{line}"
         super().__init__(f"{place}: {message}" + (f" Remedy: {remedy}" if remedy else ""))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """To come back from another process as it was."""
+        return partial(FileProblem, line=self.line, remedy=self.remedy), (self.name, self.message)
 
 
 @dataclass(frozen=True)

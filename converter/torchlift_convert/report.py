@@ -193,7 +193,11 @@ def ledger(fates: Iterable[Fate]) -> dict[FateKind, int]:
 def diagnostic_line(name: str, diagnostic: Diagnostic) -> str:
     """``train.py:41: TL302: sentence. Remedy: ...``"""
     line = f"{diagnostic.file or name}:{diagnostic.span.first}: {diagnostic.code}: {sentence(diagnostic.message)}"
-    return f"{line} Remedy: {sentence(diagnostic.remedy)}" if diagnostic.remedy else line
+    if diagnostic.remedy:
+        line += f" Remedy: {sentence(diagnostic.remedy)}"
+    if diagnostic.claim:
+        line += f" Or vouch that {diagnostic.claim}, which the result checks: # torchlift: ignore[{diagnostic.code}]"
+    return line
 
 
 def sorted_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -236,9 +240,15 @@ def counted(number: int | None, noun: str) -> str:
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
 
-def json_report(outcomes: Sequence[Outcome], exit_code: int) -> str:
-    """The same as JSON: ``{"schema": 1, "exit_code": 0, "files": [...]}``; docs/cli.md names each field."""
-    report = {"schema": JSON_SCHEMA, "exit_code": exit_code, "files": [outcome_record(o) for o in outcomes]}
+def json_report(outcomes: Sequence[Outcome], exit_code: int, rows: Sequence[Sequence[Any]] = ()) -> str:
+    """The same as JSON: ``{"schema": 1, "exit_code": 0, "files": [...]}``; docs/cli.md names each field.
+
+    ``rows``: of each file the rows of a comparison (``sidebyside.Row``).
+    """
+    records = [outcome_record(o) for o in outcomes]
+    for record, held in zip(records, rows, strict=False):
+        record["rows"] = [row_record(row) for row in held]
+    report = {"schema": JSON_SCHEMA, "exit_code": exit_code, "files": records}
     return json.dumps(report, indent=2, ensure_ascii=False)
 
 
@@ -269,6 +279,13 @@ def outcome_record(outcome: Outcome) -> dict[str, Any]:
         "message": text_report(outcome, quiet=True),
         "problem": problem and {"message": problem.message, "line": problem.line, "remedy": problem.remedy},
     }
+
+
+def row_record(row: Any) -> dict[str, Any]:
+    sides = {"before": row.before, "after": row.after}
+    texts = {side: line and {"line": line.number, "text": line.text} for side, line in sides.items()}
+    fate = None if row.fate is None else row.fate.kind
+    return {**texts, "fate": fate, "generated": row.generated, "counterpart": [lines(s) for s in row.counterpart]}
 
 
 def fate_record(fate: Fate) -> dict[str, Any]:

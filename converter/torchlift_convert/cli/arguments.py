@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from torchlift_convert.types import Target
+
+if TYPE_CHECKING:
+    from torchlift_convert.cli.settings import Settings
 
 SCRIPT_ARGUMENTS = "torchlift.script_arguments"
 ALL_ARGUMENTS = "torchlift.all_arguments"
@@ -15,6 +21,41 @@ Steps = int | None
 Timeout = float | None
 STEPS = typer.Option("--steps", min=1, metavar="N", help="Run and compare only the first N optimizer steps.")
 TIMEOUT = typer.Option("--timeout", min=0, metavar="S", help="Seconds that each run may take.")
+
+# What is told, and of which framework the result is; [tool.torchlift] in pyproject.toml says the same for a project.
+Codes = list[str] | None
+TARGET = typer.Option("--target", help="The framework that the result imports.  [default: torchlift]")
+SELECT = typer.Option("--select", metavar="CODES", help="Tell only findings and notes of these codes, as TL302 or TL3.")
+IGNORE = typer.Option("--ignore", metavar="CODES", help="Do not tell findings and notes of these codes.")
+FAIL_ON = typer.Option("--fail-on", metavar="CODES", help="End with 1 when a finding or note of these codes is told.")
+ISOLATED = typer.Option("--isolated", help="Do not look for pyproject.toml.")
+
+
+class Format(StrEnum):
+    """How a command reports."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    SARIF = "sarif"
+
+
+def given_settings(target: Target | None, select: Codes, ignore: Codes, fail_on: Codes) -> Settings:
+    """What the command line says of the things that a project may say too.
+
+    Raises:
+        typer.BadParameter: a code that there is none of.
+    """
+    from torchlift_convert.cli.choice import NoSuchCode, codes
+    from torchlift_convert.cli.settings import Settings
+
+    said: dict[str, tuple[str, ...] | None] = {}
+    for name, texts in (("select", select), ("ignore", ignore), ("fail-on", fail_on)):
+        try:
+            said[name] = codes(texts) if texts else None
+        except NoSuchCode as error:
+            raise typer.BadParameter(str(error), param_hint=f"--{name}") from None
+    return Settings(target, said["select"], said["ignore"], said["fail-on"])
 
 
 class CoercionWhenNeeded:
@@ -27,6 +68,8 @@ class CoercionWhenNeeded:
         wanted = self.parameter.type_descriptor.annotation
         if value is None or (isinstance(wanted, type) and isinstance(value, wanted)):
             return value
+        if wanted == list[str] and isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+            return list(value)
         self.parameter._runtime_param = None
         return self.parameter.get_runtime_param().coerce(value, *args, **kwargs)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torchlift_convert import files
-from torchlift_convert.cli.conversion import Converter, Prover
+from torchlift_convert.cli.arguments import Format
+from torchlift_convert.cli.choice import EVERYTHING, Choice
+from torchlift_convert.cli.conversion import Converter, Prover, unified_diff
 from torchlift_convert.cli.exits import EXIT_OF_STATUS, ExitCode
 from torchlift_convert.files import FileProblem, Source
 from torchlift_convert.projects import project_of
@@ -29,32 +31,39 @@ class Seen:
     failure: str = ""
     before: Source | None = None
     after: Source | None = None
+    outcome: Outcome | None = None
 
     @property
     def runnable(self) -> bool:
         return self.before is not None and self.before.path is not None and self.after is not None
 
 
-def compare(path: str, after_path: str | None, target: Target, converter: Converter) -> Seen:
+def compare(
+    path: str, after_path: str | None, target: Target, converter: Converter, choice: Choice = EVERYTHING
+) -> Seen:
     """Convert in memory, or read what was converted before, and lay both side by side."""
     try:
         before = files.read_source(path)
         given = None if after_path is None else files.read_source(after_path)
         project = project_of(before.path) if before.path is not None else None
         result = converter(before.data, Options(target, before.name, project=project))
+        result = replace(result, diagnostics=choice.told(result.diagnostics))
         after = given
         if given is None and result.code is not None:
             after = files.as_source(IN_MEMORY, None, before.encode(result.code))
     except FileProblem as problem:
-        return Seen(None, ExitCode.UNUSABLE, str(problem))
-    outcome = Outcome(before.name, target, result)
+        outcome = Outcome(path, target, problem=problem)
+        return Seen(None, ExitCode.UNUSABLE, str(problem), outcome=outcome)
+    outcome = Outcome(before.name, target, result, output=None if given is None else given.name)
     if after is None and not result.fates:
-        return Seen(None, EXIT_OF_STATUS[result.status], "\n".join(failure_lines(outcome)))
+        return Seen(None, EXIT_OF_STATUS[result.status], "\n".join(failure_lines(outcome)), outcome=outcome)
     fates = ledger_for(before, given, result)
     right = (after.name, after.text) if after is not None else ("not converted", "")
     view = side_by_side((before.name, before.text), right, fates, result.diagnostics)
     code = ExitCode.DONE if given is not None else EXIT_OF_STATUS[result.status]
-    return Seen(view, code, "", before, after)
+    if code is ExitCode.DONE and choice.fails(result.diagnostics):
+        code = ExitCode.LEFT
+    return Seen(view, code, "", before, after, outcome)
 
 
 def ledger_for(before: Source, given: Source | None, result: Result) -> tuple[Fate, ...]:
@@ -78,6 +87,23 @@ def verdict_of(seen: Seen, prove: Prover) -> Verdict:
             return prove(before, candidate)
     except FileProblem as problem:
         return Verdict(Answer.NO_ANSWER, str(problem))
+
+
+def patch(seen: Seen) -> str:
+    """The change as a unified diff, '' where one side is missing."""
+    if seen.before is None or seen.after is None:
+        return ""
+    return unified_diff(seen.before, seen.after.data).decode(seen.before.encoding.removesuffix("-sig"))
+
+
+def document(seen: Seen, verdict: Verdict | None, exit: ExitCode, format: Format) -> str:
+    """What there is to say in a format for programs and pages: convert's report, with the rows or the patch."""
+    from torchlift_convert.cli import reporting
+
+    assert seen.outcome is not None
+    outcome = replace(seen.outcome, verdict=verdict)
+    rows = seen.view.rows if seen.view is not None else ()
+    return reporting.document([outcome], exit, format, patches=[patch(seen)], rows=[rows])
 
 
 def exit_code(seen: Seen, verdict: Verdict | None) -> ExitCode:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from torchlift_convert import files
+from torchlift_convert.cli.choice import EVERYTHING, Choice
 from torchlift_convert.cli.exits import EXIT_OF_STATUS, ExitCode
 from torchlift_convert.files import FileProblem, Source
 from torchlift_convert.projects import project_of
@@ -36,6 +37,8 @@ class Job:
     force: bool = False
     target: Target = Target.TORCHLIFT
     direction: Direction = Direction.CONVERT
+    choice: Choice = EVERYTHING
+    vouched: frozenset[tuple[str, int]] = frozenset()  # what the user has said, besides what the script says
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Done:
     outcome: Outcome
     exit: ExitCode
     product: bytes | None = None
+    trace: str = ""  # of a bug of ours
 
 
 def real_converter(source: bytes, options: Options) -> Result:
@@ -69,13 +73,20 @@ def run(job: Job, converter: Converter, prove: Prover | None = None) -> Done:
         converter: ``api.convert``.
         prove: runs both scripts and compares them; None when the user did not ask for it.
     """
+    done = _run(job, converter, prove)
+    failing = done.outcome.result is not None and job.choice.fails(done.outcome.result.diagnostics)
+    return replace(done, exit=ExitCode.LEFT) if failing and done.exit is ExitCode.DONE else done
+
+
+def _run(job: Job, converter: Converter, prove: Prover | None) -> Done:
     outcome = Outcome(job.path, job.target, direction=job.direction)
     try:
         source = files.read_source(job.path)
         outcome = replace(outcome, name=source.name)
         output = choose_output(job, source)
         project = project_of(source.path) if source.path is not None else None
-        result = converter(source.data, Options(job.target, source.name, project=project))
+        result = converter(source.data, Options(job.target, source.name, job.vouched, project))
+        result = replace(result, diagnostics=job.choice.told(result.diagnostics))
         outcome = replace(outcome, result=result)
         if result.status is not Status.CONVERTED or result.code is None:
             return Done(outcome, exit_code(job.mode, outcome))

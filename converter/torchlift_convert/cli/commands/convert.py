@@ -1,35 +1,48 @@
-"""``torchlift convert PATH``."""
+"""``torchlift convert PATH...``."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from torchlift_convert.cli.arguments import STEPS, TIMEOUT, Steps, Timeout, WithScriptArguments, script_arguments
+from torchlift_convert.cli.arguments import (
+    FAIL_ON,
+    IGNORE,
+    ISOLATED,
+    SELECT,
+    STEPS,
+    TARGET,
+    TIMEOUT,
+    Codes,
+    Format,
+    Steps,
+    Timeout,
+    WithScriptArguments,
+    given_settings,
+    script_arguments,
+)
 from torchlift_convert.types import Target
 
 if TYPE_CHECKING:
-    from torchlift_convert.cli.conversion import Done, Mode
+    from torchlift_convert.cli.conversion import Done, Job, Mode, Prover
+    from torchlift_convert.cli.settings import Settings
 
 STDIN = "-"  # standard output as well, after -o
 
 
-class Format(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
 def register(app: typer.Typer) -> None:
-    app.command("convert", cls=WithScriptArguments, short_help="Convert a training script; it is read, never run.")(
+    app.command("convert", cls=WithScriptArguments, short_help="Convert training scripts; they are read, never run.")(
         convert
     )
 
 
 def convert(
     ctx: typer.Context,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A Python script; - reads standard input.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Python scripts, or patterns; - reads standard input.")
+    ],
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write there; - is standard output.")
     ] = None,
@@ -38,8 +51,18 @@ def convert(
     ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print the change as a patch; write nothing.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only say whether there is something to convert.")] = False,
-    target: Annotated[Target, typer.Option(help="The framework that the result imports.")] = Target.TORCHLIFT,
+    target: Annotated[Target | None, TARGET] = None,
+    select: Annotated[Codes, SELECT] = None,
+    ignore: Annotated[Codes, IGNORE] = None,
+    fail_on: Annotated[Codes, FAIL_ON] = None,
+    isolated: Annotated[bool, ISOLATED] = False,
     format: Annotated[Format, typer.Option(help="How to report.")] = Format.TEXT,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=0, metavar="N", help="Convert N scripts at a time; 0, and many scripts: one a core."
+        ),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Then RUN both scripts (with the arguments after --) and compare them.")
     ] = False,
@@ -48,29 +71,34 @@ def convert(
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Replace an output file that says something else.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report in one line.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report in one line a script.")] = False,
 ) -> None:
-    """Convert a plain PyTorch training script to a LightningModule, a LightningDataModule and a short main.
+    """Convert plain PyTorch training scripts to a LightningModule, a LightningDataModule and a short main.
 
-    Writes PATH's name with _lightning beside it, never over the original. The script is read, not run, unless --verify
+    Writes PATH's name with _lightning beside it, never over the original. Scripts are read, not run, unless --verify
     is given. The report goes to standard output, or to standard error when the code or a patch goes there.
 
     \b
-    Exit codes:
+    Exit codes (of several scripts, the highest; one without a training loop counts only when all are):
       0  converted; with --check: nothing to convert
-      1  something is left to do by hand: refused, or --verify found a difference or no answer;
-         with --check: there is something to convert
+      1  something is left to do by hand: refused, told under a code of --fail-on, or --verify
+         found a difference or no answer; with --check: there is something to convert
       2  the input could not be read or used (no such file, not Python, no training loop, Lightning
          already), or the output could not be written; nothing was changed
       3  torchlift itself failed; nothing was changed
     """
     from torchlift_convert.cli.bugs import our_bugs
-    from torchlift_convert.cli.conversion import Job, Mode, real_converter, run
+    from torchlift_convert.cli.conversion import Mode
+    from torchlift_convert.cli.many import workers_for
+    from torchlift_convert.cli.paths import expand
 
     arguments = script_arguments(ctx)
-    mode = choose_mode(path, output, in_place=in_place, diff=diff, check=check)
-    if verify and (mode not in (Mode.WRITE, Mode.IN_PLACE) or path == STDIN):
+    names = expand(paths)
+    mode = choose_mode(names, output, in_place=in_place, diff=diff, check=check)
+    if verify and (mode not in (Mode.WRITE, Mode.IN_PLACE) or STDIN in names):
         raise typer.BadParameter("needs a script in a folder and a result that is written.", param_hint="--verify")
+    if verify and len(names) > 1:
+        raise typer.BadParameter("runs one script; name one, with its arguments.", param_hint="--verify")
     if not verify and (arguments or steps is not None or timeout is not None):
         raise typer.BadParameter("go with --verify, which runs the script.", param_hint="--steps, --timeout and --")
     prove = None
@@ -78,13 +106,14 @@ def convert(
         from torchlift_convert.cli import verifier
 
         prove = verifier.prover(arguments, steps, timeout)
-    with our_bugs(path):
-        done = run(Job(path, mode, output, force, target), real_converter, prove)
-        show(done, format, quiet=quiet)
-    raise typer.Exit(done.exit)
+    given = given_settings(target, select, ignore, fail_on)
+    work = [prepare(name, mode, output, given, force=force, isolated=isolated) for name in names]
+    with our_bugs(names[0] if len(names) == 1 else "these scripts"):
+        code = carry_out(work, workers_for(jobs, len(work)), mode, prove, format, quiet=quiet)
+    raise typer.Exit(code)
 
 
-def choose_mode(path: str, output: str | None, *, in_place: bool, diff: bool, check: bool) -> Mode:
+def choose_mode(paths: Sequence[str], output: str | None, *, in_place: bool, diff: bool, check: bool) -> Mode:
     """The one thing to do with the result.
 
     Raises:
@@ -97,24 +126,57 @@ def choose_mode(path: str, output: str | None, *, in_place: bool, diff: bool, ch
         asked.append("--output")
     if len(asked) > 1:
         raise typer.BadParameter("ask for different things; choose one.", param_hint=" and ".join(asked))
-    if in_place and path == STDIN:
+    if in_place and STDIN in paths:
         raise typer.BadParameter("standard input has no place to put the result in.", param_hint="--in-place")
+    if len(paths) > 1 and (output is not None or STDIN in paths):
+        hint = "--output" if output is not None else STDIN
+        raise typer.BadParameter("goes with one script, and there are several.", param_hint=hint)
     if in_place or diff or check:
         return Mode(asked[0].removeprefix("--"))
-    return Mode.STDOUT if output == STDIN or (path == STDIN and output is None) else Mode.WRITE
+    return Mode.STDOUT if output == STDIN or (paths == [STDIN] and output is None) else Mode.WRITE
 
 
-def show(done: Done, format: Format, *, quiet: bool) -> None:
-    """Product to standard output; the report beside it, or to standard error where it would be in the way."""
-    from torchlift_convert.cli.exits import ExitCode
-    from torchlift_convert.report import json_report, text_report
-    from torchlift_convert.types import Status
+def prepare(name: str, mode: Mode, output: str | None, given: Settings, *, force: bool, isolated: bool) -> Job | Done:
+    """The job of one script, or why it cannot begin: what its project wants cannot be read."""
+    from torchlift_convert.cli.conversion import Job
+    from torchlift_convert.cli.many import with_problem
+    from torchlift_convert.cli.settings import settings_for
+    from torchlift_convert.files import FileProblem
 
-    if done.product is not None:
-        typer.echo(done.product, nl=False)
-    if format is Format.JSON:
-        typer.echo(json_report([done.outcome], done.exit), err=done.product is not None)
-        return
-    failed = done.exit is not ExitCode.DONE and done.outcome.status is not Status.CONVERTED
-    aside = done.product is not None or failed or done.outcome.problem is not None
-    typer.echo(text_report(done.outcome, quiet=quiet), err=aside)
+    try:
+        wanted = given.over(settings_for(name, isolated=isolated))
+    except FileProblem as problem:
+        return with_problem(Job(name), problem)
+    return Job(name, mode, output, force, wanted.target or Target.TORCHLIFT, choice=wanted.choice)
+
+
+def carry_out(
+    work: Sequence[Job | Done], workers: int, mode: Mode, prove: Prover | None, format: Format, *, quiet: bool
+) -> int:
+    """Do the work and report on it, in order; the exit code."""
+    from torchlift_convert.cli import reporting
+    from torchlift_convert.cli.conversion import Done, Job
+    from torchlift_convert.cli.many import Progress, run_all, total
+
+    several = len(work) > 1
+    outcomes = run_all([job for job in work if isinstance(job, Job)], workers, prove)
+    progress = Progress(len(work), wanted=format is Format.TEXT)
+    dones: list[Done] = []
+    try:
+        for one in work:
+            progress.show(len(dones))
+            done = one if isinstance(one, Done) else next(outcomes)
+            progress.clear()
+            dones.append(done)
+            reporting.product(done)
+            if format is Format.TEXT:
+                reporting.tell(done, quiet=quiet, among_others=several)
+    finally:
+        progress.clear()
+    code = total(dones, mode) if several else dones[0].exit
+    aside = any(done.product is not None for done in dones)
+    if format is not Format.TEXT:
+        typer.echo(reporting.document([done.outcome for done in dones], code, format), err=aside)
+    elif several:
+        typer.echo(reporting.summary(dones, mode), err=aside)
+    return code

@@ -6,8 +6,16 @@ from typing import Annotated
 
 import typer
 
-from torchlift_convert.cli.arguments import STEPS, TIMEOUT, Steps, Timeout, WithScriptArguments, script_arguments
-from torchlift_convert.cli.commands.convert import STDIN, Format, choose_mode, show
+from torchlift_convert.cli.arguments import (
+    STEPS,
+    TIMEOUT,
+    Format,
+    Steps,
+    Timeout,
+    WithScriptArguments,
+    script_arguments,
+)
+from torchlift_convert.cli.commands.convert import STDIN, choose_mode
 
 
 def register(app: typer.Typer) -> None:
@@ -54,10 +62,11 @@ def eject(
     """
     from torchlift_convert.cli.bugs import our_bugs
     from torchlift_convert.cli.conversion import Job, Mode, real_ejector, run
+    from torchlift_convert.cli.reporting import show
     from torchlift_convert.types import Direction
 
     arguments = script_arguments(ctx)
-    mode = choose_mode(path, output, in_place=in_place, diff=diff, check=check)
+    mode = choose_mode([path], output, in_place=in_place, diff=diff, check=check)
     if verify and (mode not in (Mode.WRITE, Mode.IN_PLACE) or path == STDIN):
         raise typer.BadParameter("needs a script in a folder and a result that is written.", param_hint="--verify")
     if not verify and (arguments or steps is not None or timeout is not None):
