@@ -42,7 +42,10 @@ class Block:
     def carry(self, item: Item, env: Environment, edits: Edits) -> None:
         """Add one statement of the script, in the names of its new place."""
         if item.synthetic:
-            self._bind(item, env, edits)
+            if isinstance(item.stmt, ast.If):
+                self._leave_if(item, env, edits)
+            else:
+                self._bind(item, env, edits)
             return
         node = self._node(item.stmt)
         rewriter = Rewriter(self.script, env, item, edits, self.origins)
@@ -56,6 +59,19 @@ class Block:
             if id(one) not in self.origins.stmt_of:
                 self.origins.record(one, item.stmt)
             self.add(self._tight(one) if self.tight or self._after_generated() else one)
+
+    def _leave_if(self, item: Item, env: Environment, edits: Edits) -> None:
+        """The end of a ``while`` loop: a look at its condition behind each round."""
+        from torchlift_convert.rewrite import source_of
+
+        assert isinstance(item.stmt, ast.If)
+        test, word = item.stmt.test, ""
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            test, word = test.operand, "not "
+        text = source_of(test, item.frame, env, edits)
+        text = f"({text})" if word and isinstance(test, (ast.BoolOp, ast.IfExp, ast.NamedExpr, ast.Lambda)) else text
+        leave = [line for line in edits.leave if line != "return"]  # nothing follows
+        self.line("\n    ".join([f"if {word}{text}:", *leave]) + "\n")
 
     def _bind(self, item: Item, env: Environment, edits: Edits) -> None:
         from torchlift_convert.rewrite import source_of

@@ -71,10 +71,11 @@ class TrainerWriter:
     def lines(self) -> list[str]:
         """Statements, in order."""
         plan = self.plan
-        out = [
-            f"{plan.trainer} = {self.lightning}.Trainer({', '.join(self._arguments())})",
-            f"{plan.trainer}.fit({', '.join([plan.module.instance, *self._data()])})",
-        ]
+        fit = f"{plan.trainer}.fit({', '.join([plan.module.instance, *self._data()])})"
+        if plan.first_look is not None:
+            assert isinstance(plan.first_look.stmt, ast.Expr)
+            fit = f"if {source_of(plan.first_look.stmt.value, plan.first_look.frame, self.env)}:\n    {fit}\n"
+        out = [f"{plan.trainer} = {self.lightning}.Trainer({', '.join(self._arguments())})", fit]
         if plan.accelerator != '"cpu"':
             out += self._back_to_device()
         out += [alias(plan, v) for v in plan.alias_after if v not in plan.module.passed]  # those kept their names

@@ -269,9 +269,7 @@ def batch_number(header: Header) -> str:
 
 def epoch_variables(plan: Plan) -> set[Var]:
     """The counter of the epoch loop."""
-    if plan.nest.epochs is None:
-        return set()
-    return {plan.nest.home.resolve(n.id) for n in ast.walk(plan.nest.epochs.target) if isinstance(n, ast.Name)}
+    return set(plan.nest.counters)
 
 
 def returned_loss(plan: Plan) -> Var | None:

@@ -8,8 +8,9 @@ statements then stand in the nest as if they had been written there.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from torchlift_convert.counting import counts, last_look
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.facts import GradSwitch
@@ -19,11 +20,11 @@ from torchlift_convert.hidden import refuse_hidden
 from torchlift_convert.locating import Block, Locator
 from torchlift_convert.loops import Loop, is_small
 from torchlift_convert.names import own_nodes
-from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program
+from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program, Var
 from torchlift_convert.reaching import Reach
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.rounds import refuse_calls, refuse_phases, round_of, written_values
-from torchlift_convert.showing import counted, is_bar, refuse_read_bar, stands_in_bars
+from torchlift_convert.showing import is_bar, refuse_read_bar, stands_in_bars
 from torchlift_convert.syntax import nodes_of
 from torchlift_convert.types import FateKind
 
@@ -52,9 +53,9 @@ class Nest:
     home: Frame
     path: tuple[Block, ...]
     outer: Loop
-    epochs: ast.For | None
+    epochs: Loop | None
     before: tuple[Item, ...]
-    batches: ast.For | None
+    batches: Loop | None
     batch_frame: Frame
     body: tuple[Item, ...]
     after: tuple[Item, ...]
@@ -69,6 +70,18 @@ class Nest:
     @property
     def post(self) -> list[ast.stmt]:
         return [s for block in reversed(self.segment) for s in block.body[block.index + 1 :]]
+
+    @property
+    def counters(self) -> frozenset[Var]:
+        """What the epoch loop counts with."""
+        if not isinstance(self.epochs, ast.For):
+            return frozenset()
+        return frozenset(self.home.resolve(n.id) for n in ast.walk(self.epochs.target) if isinstance(n, ast.Name))
+
+    @property
+    def by_steps(self) -> Nest:
+        """A loop over single steps, laid out as one over batches."""
+        return replace(self, epochs=None, batches=self.epochs, after=())
 
     @property
     def repeated(self) -> bool:
@@ -129,14 +142,11 @@ class Finder:
         inner = [i for i, e in enumerate(entries) if isinstance(e, LoopEntry)]
         kept = [e for e in entries if isinstance(e, Item) and not e.holes]
         beside = len(inner) > 1 or any(self.reach.trains(e.stmt, e.frame) for e in kept)
-        two_levels = len(inner) == 1 and isinstance(outer, ast.For) and self._counts(outer, home) and not beside
-        if not two_levels or not isinstance(outer, ast.For):
+        entry = entries[inner[0]] if len(inner) == 1 else None
+        beside = beside or (isinstance(entry, LoopEntry) and self._accumulates(entry, kept))
+        if beside or not isinstance(entry, LoopEntry) or not counts(outer, home, self.judge):
             refuse_read_bar(outer, home, self.judge)
             return self._one_level(home, outer, path, entries, beside)
-        entry = entries[inner[0]]
-        assert isinstance(entry, LoopEntry)
-        if not isinstance(entry.stmt, ast.For):
-            raise Refuse("TL102", "The batch loop is a while loop.", entry.stmt, "Iterate the batches with a for loop.")
         for loop in (outer, entry.stmt):
             if loop.orelse:
                 raise Refuse("TL105", "The loop has an else branch.", loop, "Put its statements after the loop.")
@@ -153,17 +163,15 @@ class Finder:
             batches=entry.stmt,
             batch_frame=entry.frame,
             body=_items(body),
-            after=_items(entries[inner[0] + 1 :]),
+            after=(*_items(entries[inner[0] + 1 :]), *last_look(outer, home)),
             followed=tuple(self.followed),
             merged=tuple(self.merged),
         )
 
     def _one_level(self, home: Frame, outer: Loop, path: tuple[Block, ...], entries: list[Entry], beside: bool) -> Nest:
-        if not isinstance(outer, ast.For):
-            raise Refuse("TL102", "The training loop is a while loop.", outer, "Write it as 'for step in range(...)'.")
         if outer.orelse:
             raise Refuse("TL105", "The loop has an else branch.", outer, "Put its statements after the loop.")
-        stepping = self._counts(outer, home)
+        stepping = counts(outer, home, self.judge)
         _refuse_inner_loops(entries, over_data_only=beside or not stepping)
         return Nest(
             home=home,
@@ -174,10 +182,17 @@ class Finder:
             batches=None if stepping else outer,
             batch_frame=home,
             body=_items(entries),
-            after=(),
+            after=last_look(outer, home),
             followed=tuple(self.followed),
             merged=tuple(self.merged),
         )
+
+    def _accumulates(self, entry: LoopEntry, beside: list[Item]) -> bool:
+        """Does the loop inside only add up the gradients of one step, which stands beside it?"""
+        inside = [n for n in ast.walk(entry.stmt) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        called = [f[0] for n in inside if isinstance(n.func, ast.Name) and (f := entry.frame.function(n.func.id))]
+        steps = any(_steps(n) for body in [entry.stmt, *called] for n in ast.walk(body))
+        return is_small(entry.stmt) and not steps and any(_steps(n) for i in beside for n in nodes_of(i.stmt))
 
     def flatten(self, frame: Frame, body: list[ast.stmt]) -> list[Entry]:
         """The statements of a block, with the functions on the way to the backward() followed into."""
@@ -273,11 +288,8 @@ class Finder:
                     "Take the loop out of that statement.",
                 )
 
-    def _counts(self, loop: ast.For, frame: Frame) -> bool:
-        return counted(loop.iter, frame, self.judge) is not None
-
     def _iterates(self, loop: ast.For | ast.While, frame: Frame) -> bool:
-        return isinstance(loop, ast.For) and not self._counts(loop, frame)
+        return not counts(loop, frame, self.judge)
 
     def follow(self, stmt: ast.stmt, call: ast.Call, frame: Frame, func: FunctionNode, outer: Frame) -> list[Entry]:
         """The statements of a called function, then the calling statement with a hole where the call stood."""
@@ -311,6 +323,10 @@ def _refuse_inner_loops(entries: list[Entry], over_data_only: bool, around: Loop
                 entry.stmt,
                 "Keep one epoch loop with one batch loop in it: for epoch in range(...): for batch in loader.",
             )
+
+
+def _steps(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "step"
 
 
 def _items(entries: list[Entry]) -> tuple[Item, ...]:

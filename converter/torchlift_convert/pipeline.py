@@ -31,7 +31,7 @@ from torchlift_convert.samplers import sampler_variables, tells_epoch
 from torchlift_convert.storage import store
 from torchlift_convert.streams import word_for
 from torchlift_convert.syntax import Script
-from torchlift_convert.types import Diagnostic, Target
+from torchlift_convert.types import Diagnostic, Optimization, Target
 
 
 def find(script: Script) -> tuple[Program, Nest] | None:
@@ -46,9 +46,15 @@ def find(script: Script) -> tuple[Program, Nest] | None:
 def make_plan(program: Program, nest: Nest) -> Plan:
     """Every decision. A loop over steps whose data cannot be told apart goes over the numbers of its range."""
     plan = _plan(program, nest)
-    if nest.batches is None and plan.data is None and nest.epochs is not None:
-        plan = _plan(program, replace(nest, epochs=None, batches=nest.epochs))
+    if nest.batches is None and nest.epochs is not None and (plan.data is None or not _is_automatic(plan)):
+        by_steps = _plan(program, nest.by_steps)
+        if plan.data is None or _is_automatic(by_steps):
+            return by_steps
     return plan
+
+
+def _is_automatic(plan: Plan) -> bool:
+    return plan.regions.optimization is Optimization.AUTOMATIC
 
 
 def _plan(program: Program, nest: Nest) -> Plan:

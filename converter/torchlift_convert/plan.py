@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from torchlift_convert.nest import Nest
-from torchlift_convert.program import Program, Var
+from torchlift_convert.program import Item, Program, Var
 from torchlift_convert.promises import Promise
 from torchlift_convert.regions import Gone, Regions
 from torchlift_convert.reserved import DATA_RESERVED
@@ -110,6 +110,7 @@ class Plan:
     index_loader: bool = False  # the batches are the numbers of a range
     list_loader: bool = False  # the batches are what a list holds
     promise: Promise | None = None  # what the loader rests on when the script does not show where it comes from
+    first_look: Item | None = None  # the condition of a while loop, where it may not hold in front of the first epoch
     generator: str = "batches"  # the method that gives the batches of a stream
     lazy: bool = False  # the loader's iterator is made at the first batch
 

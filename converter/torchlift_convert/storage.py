@@ -78,7 +78,7 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
     live = _liveness(flows, after)
     bound = frozenset[Var]().union(*(f.may for f in flows.values()))
     special = special_variables(roles, nest)
-    counters = epoch_counters(nest)
+    counters = nest.counters
     pinned = pinned_variables(program, nest, regions, around) | _held_by_lambdas(nest, around) & (bound | counters)
     pinned |= {v for v in bound if v.frame is program.module and not nest.home.is_module}  # globals that functions bind
     replaced: dict[Region, frozenset[Var]] = {}
@@ -155,14 +155,7 @@ def _live_out(region: Region, live: dict[Region | None, frozenset[Var]]) -> froz
 def special_variables(roles: Roles, nest: Nest) -> frozenset[Var]:
     """Variables whose place is settled by their role."""
     settled = {*roles.optimizers, *roles.schedulers, *roles.models, *roles.loaders, *roles.bars}
-    return frozenset(settled | epoch_counters(nest))
-
-
-def epoch_counters(nest: Nest) -> frozenset[Var]:
-    """What the epoch loop counts with."""
-    if nest.epochs is None:
-        return frozenset()
-    return frozenset(nest.home.resolve(n.id) for n in ast.walk(nest.epochs.target) if isinstance(n, ast.Name))
+    return frozenset(settled | nest.counters)
 
 
 def reached_functions(program: Program, frame: Frame, roots: Iterable[ast.AST]) -> dict[ast.AST, Frame]:

@@ -23,7 +23,7 @@ from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.references import references
 from torchlift_convert.regions import Header, Stream, header_of
 from torchlift_convert.roles import Roles, nest_items, variable
-from torchlift_convert.storage import epoch_counters
+from torchlift_convert.surroundings import surroundings
 from torchlift_convert.syntax import exits_of, nodes_of
 
 _OPTIMIZING = (F.Backward, F.Step, F.ZeroGrad, F.Mode, F.Clip)
@@ -71,7 +71,7 @@ class Streams:
     def _is_plain(self, header: Header) -> bool:
         """Does a Trainer go through it as the loop does?"""
         if is_range(header.iterable):
-            bound = flow_over(nest_items(self.nest)).may | epoch_counters(self.nest)
+            bound = flow_over(nest_items(self.nest)).may | self.nest.counters
             return not {v for v, _ in references(header.iterable, header.source, self.roles)} & bound
         if makers_of(header.iterable, header.source, self.roles, self.program):
             return oddity_of(header.iterable, header.source, self.roles, self.program) is None
@@ -85,7 +85,7 @@ class Streams:
         rest = body[len(fetching) :]
         flow, later = flow_over([head, *fetching]), flow_over(rest)
         outside = [*self.nest.after, *self.nest.before, *(Item(s, self.nest.home) for s in self.nest.post)]
-        read = frozenset[Var]().union(*(self.judge.reads(i) for i in outside))
+        read = surroundings(self.nest, self.judge).live.union(*(self.judge.reads(i) for i in outside))
         needed = later.exposed | (read - later.must)
         counts = flow_over(fetching).exposed | needed
         if any(exits_of(i.stmt) for i in fetching):

@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass
 
 from torchlift_convert import facts as F
+from torchlift_convert.counting import endless
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.nest import Nest
@@ -30,7 +31,14 @@ def epochs_of(nest: Nest, program: Program) -> Epochs:
     """Read ``for epoch in range(...)``."""
     if nest.epochs is None:
         return Epochs("1", "0")
-    call = counted(nest.epochs.iter, nest.home, Judge(program))
+    if isinstance(nest.epochs, ast.While):
+        return Epochs("-1", "0")
+    judge = Judge(program)
+    without_end = endless(nest.epochs.iter, nest.home, judge)
+    if without_end is not None:
+        first = without_end.args[0] if without_end.args else None
+        return Epochs("-1", ast.unparse(first) if first is not None else "0", first)
+    call = counted(nest.epochs.iter, nest.home, judge)
     assert call is not None
     args = call.args
     if len(args) == 3 or any(isinstance(a, ast.Starred) for a in args):

@@ -122,8 +122,11 @@ def test_no_training_is_no_nest(source: str) -> None:
 EPOCHS = "for e in range(3):\n"
 BATCHES = "for x, y in loader:\n"
 REFUSED = {
-    "while": ("TL102", f"while True:  # here\n    {BATCHES}        STEP\n"),
-    "batches by while": ("TL102", EPOCHS + "    while more():  # here\n        STEP\n"),
+    "else of a while": ("TL105", f"while more():  # here\n    {BATCHES}        STEP\nelse:\n    pass\n"),
+    "else of batches by while": (
+        "TL105",
+        EPOCHS + "    while more():  # here\n        STEP\n    else:\n        pass\n",
+    ),
     "else": ("TL105", f"for e in range(3):  # here\n    {BATCHES}        STEP\nelse:\n    pass\n"),
     "else of the batches": ("TL105", EPOCHS + "    for x, y in a:  # here\n        STEP\n    else:\n        pass\n"),
     "two trainings": ("TL101", BATCHES + "    STEP\nfor x, y in b:  # here\n    STEP\n"),

@@ -19,6 +19,7 @@ from torchlift_convert.planning.optimizers import OptimizerPlanner
 from torchlift_convert.planning.parameters import ParameterPlanner, parameters_of
 from torchlift_convert.program import Item, Var
 from torchlift_convert.recognisers import facts_of
+from torchlift_convert.regions import Region
 from torchlift_convert.reserved import attribute_name, unique
 from torchlift_convert.roles import variable
 from torchlift_convert.syntax import nodes_of
@@ -52,6 +53,7 @@ def assemble(ctx: Context) -> Plan:
     _refuse_rebound_roles(ctx)
     _refuse_counted_by_hand(ctx)
     _refuse_closures(ctx)
+    _refuse_named_expressions(ctx)
     _refuse_handlers(ctx)
     drop_bars(ctx)
     data = DataPlanner(ctx).plan()
@@ -107,6 +109,21 @@ def _refuse_closures(ctx: Context) -> None:
                 ctx.nest.outer,
                 "Hand it to that function as an argument.",
             )
+
+
+def _refuse_named_expressions(ctx: Context) -> None:
+    """``name := value`` binds names only, and never an attribute of the module."""
+    for region in Region:
+        for item in ctx.regions.of(region):
+            for node in nodes_of(item.shape):
+                if isinstance(node, ast.NamedExpr):
+                    if item.frame.resolve(node.target.id) in ctx.storage.replaced[region]:
+                        raise Refuse(
+                            "TL106",
+                            f"'{node.target.id}' gets a value by ':=' that other hooks read.",
+                            ctx.nest.outer if item.synthetic else item.stmt,
+                            f"Give it that value in a statement of its own: {node.target.id} = ...",
+                        )
 
 
 def _refuse_handlers(ctx: Context) -> None:
@@ -172,6 +189,7 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
     moved_data = {*draft.data.setup, *(one.stmt for one in draft.data.loaders)} if draft.data else set()
     gone = {*draft.init, *draft.config, *moved_data, *ctx.dropped}
     before = [Item(s, ctx.home) for s in ctx.pre if s not in gone]
+    before += [ctx.first_look] if ctx.first_look is not None else []
     after = [Item(s, ctx.home) for s in ctx.nest.post]
     around, live = list(ctx.around.items), ctx.around.live
     made_here = [v for v in (*ctx.roles.optimizers, *ctx.roles.schedulers) if v not in ctx.roles.handed]
@@ -222,6 +240,7 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
         perhaps=ctx.storage.entering - {*draft.initial, *draft.state},
         eval_after=tuple(v for v in ctx.roles.models if _left_in_eval(ctx, v, [*after, *around])),
         dropped=ctx.dropped,
+        first_look=ctx.first_look,
     )
 
 

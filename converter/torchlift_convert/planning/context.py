@@ -6,7 +6,9 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from torchlift_convert.counting import first_look, holds
 from torchlift_convert.effects import Judge
+from torchlift_convert.names import access
 from torchlift_convert.nest import Nest
 from torchlift_convert.placing import Placer
 from torchlift_convert.plan import Kind, Param
@@ -43,6 +45,7 @@ class Context:
         self.hook_refs = item_references(self.hooks, self.roles)
         self.around = self.storage.around
         self.pinned = pinned_variables(self.program, self.nest, self.regions, self.around)
+        self.first_look = None if self._surely_starts() else first_look(self.nest.epochs, self.home)
         self.changed = frozenset[Var]().union(*(self.judge.changes(i) for i in self.hooks))  # by the loops
 
     def outside(self, var: Var) -> bool:
@@ -73,15 +76,28 @@ class Context:
         header = self.regions.validation
         return variable(header.iterable, header.source) if header else None
 
+    def _surely_starts(self) -> bool:
+        """Does the condition of a while loop hold at first, as the values written in front of it tell?"""
+        loop = self.nest.epochs
+        if not isinstance(loop, ast.While):
+            return True
+        written: dict[str, ast.expr] = {}
+        for name in access(loop.test).reads:
+            var = self.home.resolve(name)
+            places = self.roles.definitions.get(var, [])
+            early = [p for p in places if p.stmt in self.pre and isinstance(p.stmt, ast.Assign)]
+            changing = [s for s in self.pre if var in self.judge.changes(Item(s, self.home))]
+            if len(early) == 1 and changing == [early[0].stmt] and early[0].value is not None and not self.around.items:
+                written[name] = early[0].value
+        return holds(loop.test, written)
+
     def rest(self) -> list[Item]:
         """Every statement of the home scope besides those of the loops."""
         return [*self.items([*self.pre, *self.nest.post]), *self.around.items]
 
     def epoch_variable(self) -> set[Var]:
         """The counter of the epoch loop."""
-        if self.nest.epochs is None:
-            return set()
-        return {self.home.resolve(n.id) for n in ast.walk(self.nest.epochs.target) if isinstance(n, ast.Name)}
+        return set(self.nest.counters)
 
     def parameters(self, options: dict[Reference, None]) -> tuple[Param, ...]:
         """Constructor parameters for these references, numbers and strings apart from objects."""

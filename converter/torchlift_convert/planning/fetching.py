@@ -15,7 +15,7 @@ from torchlift_convert.storage import Storage
 def own_state(ctx: Context) -> frozenset[Var]:
     """Variables that nothing but the fetching of batches uses in the loops and after them, as an iterator made anew."""
     others = [i for r in Region if r is not Region.FETCH for i in ctx.regions.of(r)]
-    others += [Item(s, ctx.home) for s in ctx.nest.post]
+    others += [*(Item(s, ctx.home) for s in ctx.nest.post), *ctx.around.items]
     used = frozenset[Var]().union(*(ctx.judge.reads(i) | ctx.judge.changes(i) for i in others))
     bound = ctx.storage.flows[Region.FETCH].may & frozenset(ctx.storage.attributes)
     return frozenset(v for v in bound - used - ctx.storage.pinned if v.frame is ctx.home)

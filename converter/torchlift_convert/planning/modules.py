@@ -121,7 +121,8 @@ class ModulePlanner:
         stmt = places[0].stmt
         if len(stmt.targets) != 1 or stmt in moved_data or stmt in ctx.fixed_blocks:
             return False
-        others = [i for i in ctx.items(ctx.pre) if i.stmt is not stmt]
+        others = [self.ctx.first_look] if self.ctx.first_look is not None else []
+        others += [i for i in ctx.items(ctx.pre) if i.stmt is not stmt]
         if any(var in ctx.judge.reads(i) or var in ctx.judge.changes(i) for i in others):
             return False
         return var in ctx.storage.entering or var not in ctx.storage.bound

@@ -249,3 +249,221 @@ def test_what_stands_at_the_start_of_an_epoch_may_end_the_loop(tmp_path: Path) -
 def test_an_epoch_that_is_passed_over_is_refused() -> None:
     loop = "for epoch in range(5):\n    if epoch == 2:\n        continue\n    for x, y in loader:\n        STEP\n"
     assert [d.code for d in convert(script(loop), Options()).refusals] == ["TL105"]
+
+
+WHILES = {
+    "epochs": """
+        epoch = 0
+        while epoch < 3:
+            for x, y in loader:
+                STEP
+            print(epoch, loss.item())
+            epoch += 1
+        print(epoch)
+    """,
+    "epochs, counted first": """
+        epoch = 0
+        while epoch < 3:
+            epoch += 1
+            for x, y in loader:
+                STEP
+            print(epoch, loss.item())
+        print(epoch)
+    """,
+    "epochs, for ever": """
+        epoch = 0
+        while True:
+            for x, y in loader:
+                STEP
+            print(epoch, loss.item())
+            epoch += 1
+            if epoch >= 3:
+                break
+        print(epoch)
+    """,
+    "epochs, until they are good enough": """
+        epoch, total = 0, 100.0
+        while total > 5.0 and epoch < 50:
+            total = 0.0
+            for x, y in loader:
+                STEP
+                total += loss.item()
+            epoch += 1
+            if epoch == 2:
+                continue
+            print(epoch, total)
+        print(epoch, total)
+    """,
+    "epochs, never": """
+        epoch, total = 0, 1.0
+        while total > 5.0:
+            for x, y in loader:
+                STEP
+                total += loss.item()
+            epoch += 1
+        print(epoch, total)
+    """,
+    "epochs, while they get better": """
+        best, total, bad = 1000.0, 999.0, 0
+        while total < best or bad < 1:
+            bad += not total < best
+            best, total = min(best, total), 0.0
+            for x, y in loader:
+                STEP
+                total += loss.item()
+            print(best, total, bad, torch.rand(1))
+        print(best, total, bad)
+    """,
+    "epochs, counted without an end": """
+        for epoch in itertools.count(1):
+            for x, y in loader:
+                STEP
+            print(epoch, loss.item())
+            if loss.item() < 1.0 or epoch == 4:
+                break
+        print(epoch)
+    """,
+    "steps": """
+        step = 0
+        while step < 7:
+            x, y = next(endless)
+            STEP
+            if step % 2 == 0:
+                print(step, loss.item())
+            step += 1
+        print(step)
+    """,
+    "steps, for ever": """
+        step = 0
+        while True:
+            x, y = next(endless)
+            STEP
+            step += 1
+            if step > 7:
+                break
+            if step % 3 == 0:
+                continue
+            print(step, loss.item())
+        print(step)
+    """,
+    "steps, left in front of the batch": """
+        step = 0
+        while True:
+            if step == 7:
+                print("enough")
+                break
+            x, y = next(endless)
+            step += 1
+            STEP
+        print(step, x.sum())
+    """,
+    "steps, never": "step = 3\nwhile step < 3:\n    x, y = next(endless)\n    STEP\n    step += 1\nprint(step)",
+    "steps of rounds over a loader": """
+        step = 0
+        while step < 12:
+            for x, y in loader:
+                STEP
+                step += 1
+                if step % 4 == 0:
+                    print(step, loss.item())
+                if step >= 12:
+                    break
+            print("round", step)
+        print(step)
+    """,
+    "steps of rounds over a loader, done": """
+        step, done = 0, False
+        while not done:
+            for x, y in loader:
+                STEP
+                step += 1
+                if step == 12:
+                    done = True
+                    break
+        print(step)
+    """,
+    "steps, until they are good enough": """
+        loss = torch.tensor(100.0)
+        x, y = X, Y
+        while loss.item() > 4.0:
+            STEP
+        print(loss.item())
+    """,
+    "batches cut by hand": """
+        for epoch in range(3):
+            i = 0
+            while i < len(X):
+                x, y = X[i : i + 8], Y[i : i + 8]
+                STEP
+                i += 8
+            print(epoch, i, loss.item())
+    """,
+    "batches asked for until there are none": """
+        for epoch in range(3):
+            it = iter(loader)
+            while True:
+                try:
+                    x, y = next(it)
+                except StopIteration:
+                    break
+                STEP
+            print(epoch, loss.item())
+    """,
+    "batches until a round is good enough": """
+        for epoch in range(3):
+            total = 0.0
+            while total < 6.0:
+                x, y = next(endless)
+                STEP
+                total += loss.item()
+            print(epoch, total, torch.rand(1))
+    """,
+}
+ENDLESS = "endless = infinite(loader)\n"
+
+
+@pytest.mark.parametrize("loop", WHILES.values(), ids=WHILES.keys())
+def test_whiles(loop: str, tmp_path: Path) -> None:
+    result = same(script(ENDLESS + textwrap.dedent(loop).lstrip("\n")), tmp_path)
+    assert result.optimization is Optimization.AUTOMATIC
+
+
+@pytest.mark.parametrize("loop", WHILES.values(), ids=WHILES.keys())
+def test_whiles_in_a_function(loop: str, tmp_path: Path) -> None:
+    result = same(in_main(ENDLESS + textwrap.dedent(loop).lstrip("\n")), tmp_path)
+    assert result.optimization is Optimization.AUTOMATIC
+
+
+MANUAL = """
+step = 0
+x, y = next(endless)
+while True:
+    if step % 4 == 0:
+        with torch.no_grad():
+            print("looked", step, criterion(model(X), Y).item())
+    if step == 0 and torch.rand(1) > 2:
+        break
+    for micro in range(2):
+        loss = criterion(model(x), y) / 2
+        x, y = next(endless)
+        loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    step += 1
+    if step > 9:
+        break
+print(step)
+"""
+
+
+@pytest.mark.parametrize("around", [script, in_main])
+def test_gradients_added_up_inside_a_step_for_ever(around, tmp_path: Path) -> None:
+    result = same(around(ENDLESS + MANUAL), tmp_path)
+    assert result.optimization is Optimization.MANUAL
+
+
+def test_a_value_given_by_a_named_expression_that_other_hooks_read_is_refused() -> None:
+    loop = "bad = 0\nwhile (bad := bad + 1) < 3:\n    for x, y in loader:\n        STEP\n    print(bad)\n"
+    assert [d.code for d in convert(script(loop), Options()).refusals] == ["TL106"]
+    loop = "bad = 0\nfor epoch in range(3):\n    for x, y in loader:\n        STEP\n    print(bad := bad + 1)\n"
+    assert [d.code for d in convert(script(loop), Options()).refusals] == ["TL106"]

@@ -178,9 +178,11 @@ def test_functions_that_share_the_training(traps) -> None:
 
 
 REFUSED = {
-    "a while loop": (
-        "TL102",
-        "step = 0\nwhile step < 3:  # here\n    for x, y in train_loader:" + STEP + "    step += 1\n",
+    "an else branch of a while loop": (
+        "TL105",
+        "step = 0\nwhile step < 3:  # here\n    for x, y in train_loader:"
+        + STEP
+        + "    step += 1\nelse:\n    step = 4\n",
     ),
     "an else branch": (
         "TL105",
