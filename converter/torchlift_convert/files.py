@@ -45,7 +45,11 @@ class FileProblem(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """To come back from another process as it was."""
-        return partial(FileProblem, line=self.line, remedy=self.remedy), (self.name, self.message)
+        return partial(type(self), line=self.line, remedy=self.remedy), (self.name, self.message)
+
+
+class Taken(FileProblem):
+    """An output that is there already and says something else."""
 
 
 @dataclass(frozen=True)

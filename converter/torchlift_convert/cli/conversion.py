@@ -10,7 +10,7 @@ from pathlib import Path
 from torchlift_convert import files
 from torchlift_convert.cli.choice import EVERYTHING, Choice
 from torchlift_convert.cli.exits import EXIT_OF_STATUS, ExitCode
-from torchlift_convert.files import FileProblem, Source
+from torchlift_convert.files import FileProblem, Source, Taken
 from torchlift_convert.projects import project_of
 from torchlift_convert.report import Answer, Outcome, Verdict
 from torchlift_convert.types import Direction, Options, Result, Status, Target
@@ -138,7 +138,7 @@ def write_output(
     there = files.content(output)
     if there != data:
         if there is not None and not job.force:
-            raise FileProblem(
+            raise Taken(
                 str(output),
                 "the file exists and says something else; it stays as it is.",
                 remedy="add --force to replace it, or name another file with -o.",

@@ -71,6 +71,9 @@ def convert(
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Replace an output file that says something else.")
     ] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Ask where a decision is yours, instead of refusing.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report in one line a script.")] = False,
 ) -> None:
     """Convert plain PyTorch training scripts to a LightningModule, a LightningDataModule and a short main.
@@ -101,6 +104,8 @@ def convert(
         raise typer.BadParameter("runs one script; name one, with its arguments.", param_hint="--verify")
     if not verify and (arguments or steps is not None or timeout is not None):
         raise typer.BadParameter("go with --verify, which runs the script.", param_hint="--steps, --timeout and --")
+    if interactive:
+        check_terminal(names)
     prove = None
     if verify:
         from torchlift_convert.cli import verifier
@@ -109,7 +114,7 @@ def convert(
     given = given_settings(target, select, ignore, fail_on)
     work = [prepare(name, mode, output, given, force=force, isolated=isolated) for name in names]
     with our_bugs(names[0] if len(names) == 1 else "these scripts"):
-        code = carry_out(work, workers_for(jobs, len(work)), mode, prove, format, quiet=quiet)
+        code = carry_out(work, workers_for(jobs, len(work)), mode, prove, format, interactive=interactive, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -150,17 +155,42 @@ def prepare(name: str, mode: Mode, output: str | None, given: Settings, *, force
     return Job(name, mode, output, force, wanted.target or Target.TORCHLIFT, choice=wanted.choice)
 
 
+def check_terminal(names: Sequence[str]) -> None:
+    """Somebody has to be there to ask.
+
+    Raises:
+        typer.BadParameter: nobody is; it says what to do instead.
+    """
+    from torchlift_convert.cli.asking import has_terminal
+
+    if STDIN in names or not has_terminal():
+        ways = "--force replaces an output, and # torchlift: ignore[CODE] in the script is your word (docs/cli.md)."
+        raise typer.BadParameter(f"needs a terminal to ask on. Without one, {ways}", param_hint="--interactive")
+
+
 def carry_out(
-    work: Sequence[Job | Done], workers: int, mode: Mode, prove: Prover | None, format: Format, *, quiet: bool
+    work: Sequence[Job | Done],
+    workers: int,
+    mode: Mode,
+    prove: Prover | None,
+    format: Format,
+    *,
+    interactive: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Do the work and report on it, in order; the exit code."""
     from torchlift_convert.cli import reporting
+    from torchlift_convert.cli.asking import on_terminal, settle_all
     from torchlift_convert.cli.conversion import Done, Job
-    from torchlift_convert.cli.many import Progress, run_all, total
+    from torchlift_convert.cli.many import Progress, attempt, run_all, total
 
     several = len(work) > 1
-    outcomes = run_all([job for job in work if isinstance(job, Job)], workers, prove)
-    progress = Progress(len(work), wanted=format is Format.TEXT)
+    jobs = [job for job in work if isinstance(job, Job)]
+    if interactive:
+        outcomes = settle_all(jobs, lambda job: attempt(job, prove), on_terminal)
+    else:
+        outcomes = run_all(jobs, workers, prove)
+    progress = Progress(len(work), wanted=format is Format.TEXT and not interactive)
     dones: list[Done] = []
     try:
         for one in work:
