@@ -20,6 +20,7 @@ from torchlift_convert.eject.rewriting import Rewriter, Statements, Wording, com
 from torchlift_convert.eject.sanity import check_sanity, modes_known
 from torchlift_convert.eject.surroundings import (
     calls_of_nothing,
+    check_outside,
     device_of,
     leftovers,
     place_imports,
@@ -95,6 +96,7 @@ class Ejection:
                 self.origins.record(script.line[stmt], stmt)
         replaced: dict[int, Statements] = {}
         hparams = hparams_read(script.tree)
+        check_outside(found, program)
         for trainer in found.trainers:
             if trainer.stmt is not None:
                 self._put(replaced, trainer.stmt, [])
@@ -254,7 +256,8 @@ class Ejection:
     def _wording(self) -> Wording:
         """What code outside of the classes says of Lightning: a model's hyperparameters."""
         owners = {e.model for e in self.found.entries} | {e.data for e in self.found.entries if e.data}
-        return Wording(prefixes={f"{o}.hparams": o for o in owners})
+        devices = {f"{e.model}.device": f"next({e.model}.parameters()).device" for e in self.found.entries}
+        return Wording(paths=devices, prefixes={f"{o}.hparams": o for o in owners})
 
     def _put(self, replaced: dict[int, Statements], stmt: ast.stmt, nodes: Statements) -> None:
         script = self.program.script

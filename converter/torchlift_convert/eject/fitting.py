@@ -15,6 +15,8 @@ from torchlift_convert.eject.records import Entry, receiver
 from torchlift_convert.program import dotted
 from torchlift_convert.reserved import unique
 
+_STEPS = "estimated_stepping_batches"
+
 
 @dataclass(eq=False)
 class Fitting(Loop):
@@ -39,6 +41,7 @@ class Fitting(Loop):
         self._free_attributes()
         if settings.max_epochs is not None:
             layer.paths["trainer.max_epochs"] = f"({ast.unparse(settings.max_epochs)})"
+        self.early = self._knows_steps()
         counts = self._counts_steps()
         if counts:
             step = layer.name("global_step", "global_step")
@@ -50,19 +53,24 @@ class Fitting(Loop):
         metrics.settle()
         loss = self._loss() if automatic else ""
 
+        within = {p: layer.paths[p] for p in ("current_epoch", "trainer.current_epoch")}
+        layer.paths |= dict.fromkeys(within, "0")
         self._setup("fit")
+        if counts:
+            text.add(f"{layer.own['global_step']} = 0")
+        if self.early and self.loader_code["train"]:
+            text.add(f"{self.loaders['train']} = {self.loader_code['train']}")
         text.fill(layer.body("configure_optimizers"))
         for line in self.optimizer_lines:
             text.add(line)
         text.fill(layer.body("on_fit_start"))
         for stage in stages:
-            if self.loader_code[stage]:
+            if self.loader_code[stage] and not (self.early and stage == "train"):
                 text.add(f"{self.loaders[stage]} = {self.loader_code[stage]}")
         text.fill(layer.body("on_train_start"))
+        layer.paths |= within
         for name in sorted(metrics.uncertain):
             text.add(f'{metrics.variables[name]} = float("nan")')
-        if counts:
-            text.add(f"{layer.own['global_step']} = 0")
         at_start = len(text.lines)
         self._epochs()
         text.depth += 1
@@ -74,6 +82,7 @@ class Fitting(Loop):
         text.depth += 1
         self._move("train")
         first = len(text.lines)
+        text.fill(layer.body("on_train_batch_start"))
         if automatic:
             self._automatic_step(loss)
         else:
@@ -102,11 +111,13 @@ class Fitting(Loop):
         )
         if shown:
             self.imports.add("sys")
-        text.add(*shown)
+        text.add(*shown, *metrics.resets("train"))
         self._end_of_epoch()
         text.depth -= 1
         if layer.stops:
             text.lines.insert(at_start, f"{layer.own['stop']} = False")
+        for path in within:
+            del layer.paths[path]
         text.fill(layer.body("on_train_end"))
         self._leave()
         text.fill(layer.body("on_fit_end"))
@@ -142,6 +153,17 @@ class Fitting(Loop):
             layer.own["schedulers"] = _together(self.scheduler_code)
         layer.codes = {"optimizers": self.optimizer_code, "schedulers": self.scheduler_code}
         self.pending = pending
+
+    def _knows_steps(self) -> bool:
+        """Does the module ask how many steps there will be, and is that a product?"""
+        settings, hooks = self.settings, self.layer.laid
+        asked = any(isinstance(n, ast.Attribute) and n.attr == _STEPS for h in hooks for n in ast.walk(h))
+        plain = settings.max_steps is None and settings.accumulate is None and "train" not in settings.limits
+        if asked and plain and settings.max_epochs is not None:
+            loader = self.loaders["train"]
+            self.layer.paths[f"trainer.{_STEPS}"] = f"(len({loader}) * ({ast.unparse(settings.max_epochs)}))"
+            return True
+        return False
 
     def _counts_steps(self) -> bool:
         if self.settings.max_steps is not None:
@@ -311,6 +333,12 @@ class Fitting(Loop):
         if not self._steps_inside():
             self._step_schedulers()
 
+    def _sees_gradients(self) -> bool:
+        """Would somebody notice that the Trainer clears the gradients before it validates?"""
+        if not is_automatic(self.entry):
+            return True
+        return any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in ast.walk(self.program.script.tree))
+
     def _validation(self, header: str, metrics: Metrics) -> None:
         text, settings = self.text, self.settings
         depth = text.depth
@@ -322,7 +350,7 @@ class Fitting(Loop):
         if conditions:
             text.add(f"if {' and '.join(conditions)}:")
             text.depth += 1
-        if not is_automatic(self.entry) and "on_validation_model_zero_grad" not in self.entry.module.methods:
+        if self._sees_gradients() and "on_validation_model_zero_grad" not in self.entry.module.methods:
             text.add(f"{self.entry.model}.zero_grad()")
         self._evaluation("validation", header, metrics, alone=False)
         text.depth = depth

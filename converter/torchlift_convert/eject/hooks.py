@@ -44,6 +44,10 @@ def check_layable(hook: Function) -> None:
             if not isinstance(node, ast.GeneratorExp) and read & local:
                 raise _refusal(hook, node, "a function inside it holds its local names")
     allowed = set(tail_returns(hook))
+    if not hook.name.endswith("_step") and hook.name != "configure_optimizers":
+        for one in allowed:
+            if one.value is not None and not _is_none(one.value):
+                raise _refusal(hook, one, "it returns a value, which the Trainer may look at")
     for node in ast.walk(hook):
         if isinstance(node, ast.Return) and node not in allowed:
             raise _refusal(hook, node, "it returns before its end")

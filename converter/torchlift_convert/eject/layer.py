@@ -67,6 +67,7 @@ class Layer:
     unpacked: set[ast.stmt] = field(default_factory=set)  # 'x, y = batch' that the loop's header does
     used: set[str] = field(default_factory=set)  # of the loop's variables
     stops: bool = False
+    written: set[str] = field(default_factory=set)  # hooks that have found their place
     log_lines: Callable[[Logged, str], list[str]] = lambda logged, code: []
 
     def name(self, what: str, wanted: str) -> str:
@@ -135,8 +136,11 @@ class Layer:
             words.calls[f"{own}.optimizers"] = lambda call: cst.parse_expression(optimizers)
         if schedulers:
             words.calls[f"{own}.lr_schedulers"] = lambda call: cst.parse_expression(schedulers)
-        if hook.name == "on_train_batch_end" and len(parameters(hook.args)) > 1 and "loss" in self.own:
-            words.names.pop(parameters(hook.args)[1], None)
+        if arguments_of(hook.name)[:1] == ("outputs",) and len(parameters(hook.args)) > 1:
+            outputs = parameters(hook.args)[1]
+            words.names.pop(outputs, None)
+            if "loss" in self.own:
+                words.entries[outputs] = f"{self.own['loss']}.detach()"
         for name, value in self.entry.module.properties().items():
             method = self.entry.module.methods[name]
             words.paths[f"{own}.{name}"] = self._property(method, value, hook)
@@ -175,6 +179,7 @@ class Layer:
         known = {"manual_backward", "print", "log", "log_dict", "hparams", *properties}
         known |= {"optimizers"} if "optimizers" in self.own else set()
         known |= {"lr_schedulers"} if "schedulers" in self.own else set()
+        self._check_outputs(hook)
         stops = {n for n in ast.walk(node) if isinstance(n, ast.Attribute) and _is_stop(n)}
         covered = {inner for n in stops for inner in ast.walk(n)}
         for one in ast.walk(node):
@@ -195,6 +200,26 @@ class Layer:
                     "Keep what is needed in an attribute of the module, or pass it in.",
                 )
 
+    def _check_outputs(self, hook: Function) -> None:
+        """Of a step's outputs, the loop knows the loss that was differentiated."""
+        if arguments_of(hook.name)[:1] != ("outputs",) or len(parameters(hook.args)) < 2:
+            return
+        outputs = parameters(hook.args)[1]
+        known = hook.name == "on_train_batch_end" and "loss" in self.own and self.settings.accumulate is None
+        loss = {
+            n.value
+            for n in ast.walk(hook)
+            if isinstance(n, ast.Subscript) and isinstance(n.slice, ast.Constant) and n.slice.value == "loss"
+        }
+        for node in ast.walk(hook):
+            if isinstance(node, ast.Name) and node.id == outputs and not (known and node in loss):
+                raise Refuse(
+                    "TL805",
+                    f"{hook.name} reads what the step returned, which the loop does not collect.",
+                    node,
+                    "Keep the value in an attribute of the module.",
+                )
+
     def _longest(self, one: ast.Attribute, node: ast.AST) -> str:
         """A known path that an attribute is part of."""
         for other in ast.walk(node):
@@ -211,6 +236,7 @@ class Layer:
         hook = self.entry.module.methods.get(name)
         if hook is None or hook not in self.laid:
             return []
+        self.written.add(name)
         node = self.program.script.node[hook]
         assert isinstance(node, cst.FunctionDef)
         replaced = self._special(hook)
@@ -272,10 +298,10 @@ class Layer:
                 path = dotted(stmt.targets[0])
                 if path == f"{own}.trainer.should_stop":
                     put(stmt, self._stop(stmt, hook))
-        for logged in logged_in(hook):
+        for logged in logged_in(hook, self.entry.module, self.program):
             put(logged.stmt, [])
         by_stmt: dict[ast.stmt, list[Logged]] = {}
-        for logged in logged_in(hook):
+        for logged in logged_in(hook, self.entry.module, self.program):
             by_stmt.setdefault(logged.stmt, []).append(logged)
         for stmt, values in by_stmt.items():
             put(stmt, [_statement(line) for v in values for line in self.log_lines(v, self.code(v.value, hook))])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torchlift_convert.diagnostics import Refuse
-from torchlift_convert.eject.records import Function, receiver
-from torchlift_convert.program import dotted
+from torchlift_convert.eject.records import Class, Function, receiver
+from torchlift_convert.program import Program, dotted
 
 PER_BATCH = ("training_step", "on_train_batch_start", "on_train_batch_end")
 
@@ -26,6 +26,7 @@ class Logged:
     in_bar: bool
     size: ast.expr | None
     certain: bool
+    is_object: bool = False  # of torchmetrics, which reduces by itself
 
     @property
     def variable(self) -> str:
@@ -33,7 +34,7 @@ class Logged:
         return word if word.isidentifier() else f"metric_{word}"
 
 
-def logged_in(hook: Function) -> Iterator[Logged]:
+def logged_in(hook: Function, cls: Class, program: Program) -> Iterator[Logged]:
     """Every value that a hook logs.
 
     Raises:
@@ -46,10 +47,10 @@ def logged_in(hook: Function) -> Iterator[Logged]:
         stmt = next((s for s in ast.walk(hook) if isinstance(s, ast.Expr) and s.value is node), None)
         if stmt is None:
             raise _refusal(node, "is part of a larger expression")
-        yield from _values(node, stmt, hook)
+        yield from _values(node, stmt, hook, cls, program)
 
 
-def _values(call: ast.Call, stmt: ast.stmt, hook: Function) -> Iterator[Logged]:
+def _values(call: ast.Call, stmt: ast.stmt, hook: Function, cls: Class, program: Program) -> Iterator[Logged]:
     names = ["name", "value", "prog_bar"] if dotted(call.func).endswith(".log") else ["dictionary", "prog_bar"]  # type: ignore[union-attr]
     given = dict(zip(names, call.args)) | {k.arg or "**": k.value for k in call.keywords}
     if len(call.args) > len(names) or "**" in given or any(isinstance(a, ast.Starred) for a in call.args):
@@ -77,7 +78,29 @@ def _values(call: ast.Call, stmt: ast.stmt, hook: Function) -> Iterator[Logged]:
     for key, value in pairs:
         if not (isinstance(key, ast.Constant) and isinstance(key.value, str)):
             raise _refusal(call, "has a name that is put together while running")
-        yield Logged(key.value, value, stmt, hook, mean, bar, given.get("batch_size"), certain)
+        one = Logged(key.value, value, stmt, hook, mean, bar, given.get("batch_size"), certain)
+        yield replace(one, is_object=_is_object(value, hook, cls, program, call))
+
+
+def _is_object(value: ast.expr, hook: Function, cls: Class, program: Program, call: ast.Call) -> bool:
+    """Is a logged attribute an object of torchmetrics? A value that a hook has set is none."""
+    own = receiver(hook)
+    if not (isinstance(value, ast.Attribute) and dotted(value.value) == own):
+        return False
+    made = []
+    for method in cls.methods.values():
+        for stmt in ast.walk(method):
+            targets = stmt.targets if isinstance(stmt, ast.Assign) else []
+            flat = [p for t in targets for p in (t.elts if isinstance(t, ast.Tuple) else [t])]
+            if any(isinstance(p, ast.Attribute) and p.attr == value.attr for p in flat):
+                assert isinstance(stmt, ast.Assign)
+                made.append((method.name, stmt.value))
+    kinds = [program.canonical(v.func, program.module) for _, v in made if isinstance(v, ast.Call)]
+    if any(k is not None and k.startswith("torchmetrics.") for k in kinds):
+        return True
+    if made and (any(n != "__init__" for n, _ in made) or not kinds):
+        return False
+    raise _refusal(call, f"may be a metric object: where '{ast.unparse(value)}' comes from cannot be told")
 
 
 def _flag(expr: ast.expr | None, call: ast.Call) -> bool | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
+from torchlift_convert.check import Broken
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.eject import hooks as H
 from torchlift_convert.eject.layer import Layer, arguments_of
@@ -49,6 +50,9 @@ class Loop:
         self.layer = layer
         self.text = Text()
         self._lines()
+        for hook in laid:
+            if hook.name not in layer.written:
+                raise Broken(f"the hook {hook.name} has no place in the loop")
         return self.text.statements(), layer
 
     def _lines(self) -> None:
@@ -180,7 +184,7 @@ class Loop:
         return target, first
 
     def _logs_mean(self, step: Function) -> bool:
-        return any(one.mean and one.size is None for one in logged_in(step))
+        return any(one.mean and one.size is None for one in logged_in(step, self.entry.module, self.program))
 
     def _move(self, stage: str) -> None:
         """The batch goes to the device, as the Trainer moves it."""
@@ -245,6 +249,7 @@ class Loop:
             if all(outside[n:]) and not all(outside) and n:
                 text.depth += 1
         text.depth -= not all(outside)
+        text.add(*metrics.resets(stage))
         if not self.modes_known:
             text.add(f"for module, training in {layer.own['modes']}:", "    module.training = training")
         elif alone:

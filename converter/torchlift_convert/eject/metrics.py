@@ -29,12 +29,16 @@ class Metrics:
     counts: dict[tuple[str, str], str] = field(default_factory=dict)
     counted: set[tuple[str, str]] = field(default_factory=set)
     uncertain: set[str] = field(default_factory=set)
+    objects: dict[str, list[Logged]] = field(default_factory=dict)  # by stage
 
     def settle(self) -> None:
         """Choose the variables, once the hooks' own names are settled."""
         layer = self.layer
         for hook in layer.laid:
-            for one in logged_in(hook):
+            for one in logged_in(hook, layer.entry.module, layer.program):
+                if one.is_object:
+                    self._check_object(one)
+                    self.objects.setdefault(stage_of(hook.name), []).append(one)
                 if self.wants(one):
                     self.logged.append(one)
         for one in self.logged:
@@ -51,7 +55,7 @@ class Metrics:
             self.variables[one.name] = direct
             if not one.certain:
                 self.uncertain.add(one.name)
-            if one.mean:
+            if one.mean and not one.is_object:
                 self._summed(one, direct)
 
     def wants(self, one: Logged) -> bool:
@@ -60,7 +64,7 @@ class Metrics:
 
     def _direct(self, one: Logged) -> str | None:
         """The variable that holds the value anyway, until the end of the epoch."""
-        if one.mean or one.name in self.monitored or not one.certain:
+        if one.mean or one.is_object or one.name in self.monitored or not one.certain:
             return None
         code = self.layer.code(one.value, one.hook)
         if isinstance(one.value, ast.Name):
@@ -71,6 +75,15 @@ class Metrics:
         if code in self.layer.free and code == one.variable:
             return code
         return None
+
+    def _check_object(self, one: Logged) -> None:
+        if one.name in self.monitored or not one.certain:
+            raise Refuse(
+                "TL807",
+                f"'{one.name}' is a metric object that decides something, or is logged under a condition.",
+                one.stmt,
+                "Log it in every batch, and monitor a number.",
+            )
 
     def _summed(self, one: Logged, variable: str) -> None:
         taken = self.layer.taken
@@ -87,8 +100,8 @@ class Metrics:
 
     def lines(self, one: Logged, code: str) -> list[str]:
         """What stands for one call of ``self.log``."""
-        if not self.wants(one):
-            return []
+        if not self.wants(one) or one.is_object:
+            return []  # an object counts by itself
         exact = one.name in self.monitored
         variable = self.variables[one.name]
         if not one.mean:
@@ -116,7 +129,17 @@ class Metrics:
 
     def after(self, stage: str) -> list[str]:
         """Behind a stage's batches."""
-        return [f"{self.variables[n]} = {s} / {c}" for n, (s, c) in self.sums.get(stage, {}).items()]
+        out = [f"{self.variables[n]} = {s} / {c}" for n, (s, c) in self.sums.get(stage, {}).items()]
+        for one in self.objects.get(stage, []):
+            if self.wants(one):
+                code = f"{self.layer.code(one.value, one.hook)}.compute()"
+                out.append(f"{self.variables[one.name]} = float({code})")
+        return out
+
+    def resets(self, stage: str) -> list[str]:
+        """Metric objects begin anew, once the hooks behind a stage's batches have seen them."""
+        codes = [self.layer.code(one.value, one.hook) for one in self.objects.get(stage, [])]
+        return [f"{code}.reset()" for code in dict.fromkeys(codes)]
 
     def shown(self, names: list[str], head: str) -> list[str]:
         """The line on standard error that stands for bars, tables and loggers."""

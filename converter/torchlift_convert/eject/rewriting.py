@@ -28,6 +28,7 @@ class Wording:
     calls: dict[str, Replacement] = field(default_factory=dict)
     prefixes: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, str] = field(default_factory=dict)  # 'outputs' and what its one entry is
 
 
 def dotted(node: cst.BaseExpression) -> str | None:
@@ -67,6 +68,10 @@ class Rewriter(cst.CSTTransformer):
             owner = dotted(node.value)
             if owner in self.wording.prefixes:
                 self.owners[id(node)] = self.wording.prefixes[owner]
+        elif isinstance(node, cst.Subscript) and isinstance(node.value, cst.Name):
+            if node.value.value in self.wording.entries:
+                self.done[id(node)] = self._wrap(self.wording.entries[node.value.value])
+                return False
         elif isinstance(node, (cst.Arg, cst.Param)):
             name = node.keyword if isinstance(node, cst.Arg) else node.name
             if name is not None:

@@ -187,7 +187,9 @@ def modes_known(entry: Entry, program: Program) -> bool:
     """Is every module of the model in training mode at the start, and put into another one by nobody?"""
     script = program.script
     for node in ast.walk(script.tree):
-        if isinstance(node, ast.Attribute) and node.attr in ("eval", "training") and node.attr != "train":
+        if isinstance(node, ast.Attribute) and node.attr == "eval":
+            return False
+        if isinstance(node, ast.Attribute) and node.attr == "training" and not isinstance(node.ctx, ast.Load):
             return False
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr == "train" and (node.args or node.keywords):

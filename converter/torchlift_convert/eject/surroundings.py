@@ -12,7 +12,7 @@ from torchlift_convert.eject.find import Found, statements_in
 from torchlift_convert.eject.hooks import names_of_place
 from torchlift_convert.eject.options import Settings, constant
 from torchlift_convert.eject.records import Entry
-from torchlift_convert.eject.words import FRAMEWORKS, lightning_name
+from torchlift_convert.eject.words import FRAMEWORKS, MODULE_API, lightning_name
 from torchlift_convert.program import Program, dotted
 from torchlift_convert.reserved import unique
 
@@ -57,6 +57,40 @@ def set_up_by_hand(entry: Entry, program: Program) -> bool:
             if dotted(stmt.value.func) == f"{entry.data}.setup":
                 return True
     return False
+
+
+def check_outside(found: Found, program: Program) -> None:
+    """Refuse what the script asks of Trainers and modules outside of the calls that become loops.
+
+    Raises:
+        Refuse: there is something that only Lightning answers.
+    """
+    entries = {e.call.func for e in found.entries}
+    trainers = {t.name for t in found.trainers if t.name}
+    owners = {e.model for e in found.entries} | {n for n, c in found.classes.items() if not c.is_data}
+    inside = {n for c in found.classes.values() for n in ast.walk(c.node)}
+    for node in ast.walk(program.script.tree):
+        if node in inside:
+            continue
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node not in entries:
+            lightnings = node.value.id in owners and node.attr in MODULE_API and node.attr not in ("hparams", "device")
+            if node.value.id in trainers or lightnings:
+                raise Refuse(
+                    "TL805",
+                    f"'{ast.unparse(node)}' has no counterpart in a plain loop.",
+                    node,
+                    "Keep what is needed in an attribute of the module, which a hook sets.",
+                )
+        elif isinstance(node, ast.Name) and node.id in trainers and isinstance(node.ctx, ast.Load):
+            if not any(isinstance(e, ast.Attribute) and e.value is node for e in entries) and not _has_attribute(
+                node, program
+            ):
+                raise Refuse("TL803", "The Trainer is handed on.", node, "Use it only in the function that makes it.")
+
+
+def _has_attribute(name: ast.Name, program: Program) -> bool:
+    """Is an attribute of the name looked up?"""
+    return any(isinstance(n, ast.Attribute) and n.value is name for n in ast.walk(program.script.tree))
 
 
 def calls_of_nothing(found: Found, program: Program) -> Iterator[ast.stmt]:

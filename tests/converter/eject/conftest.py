@@ -116,7 +116,8 @@ def run(source: str, folder: Path) -> Account:
         stack.enter_context(contextlib.redirect_stdout(printed))
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         exec(compile(source, "train.py", "exec"), main.__dict__)
-    account.printed = printed.getvalue()
+    # the table of results is the Trainer's own
+    account.printed = "\n".join(line for line in printed.getvalue().splitlines() if line[:1] not in "┏┃┡│└")
     account.files = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.txt"))}
     states = torch.get_rng_state().tolist(), random.getstate(), str(numpy.random.get_state())
     account.random = dict(zip(("torch", "python", "numpy"), states))
