@@ -8,12 +8,12 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from torchlift_convert.callers import frames_of
+from torchlift_convert.deferred import reached_functions
+from torchlift_convert.definitions import assigned
 from torchlift_convert.knowledge import FRESH_BUILTINS, FRESH_METHODS, QUIET_METHODS, TAKING
 from torchlift_convert.names import free_names, own_nodes, parameters
 from torchlift_convert.program import Frame, FunctionNode, Program, Var, walk_statements_of_scope
-from torchlift_convert.roles import Roles, assigned
-from torchlift_convert.storage import reached_functions
+from torchlift_convert.roles import Roles
 
 # Of a model, its parts; what any other method gives back is computed by it, a forward pass for instance.
 _PARTS = frozenset(
@@ -39,7 +39,7 @@ class Holders:
     def __post_init__(self) -> None:
         """Go over all statements until nothing is added. A function has one frame here, whoever calls it."""
         self.found |= self.roles.trained
-        self._own = {f.scope: f for f in frames_of(self.program.module)}
+        self._own = self.program.frames
         by_id = {id(v.frame): v.frame.base for v in self.roles.definitions if v.frame is not None}
         frames = list({id(f): f for f in [*self._own.values(), *by_id.values()]}.values())
         pairs = [(s, f) for f in frames for s in walk_statements_of_scope(f.scope.body)]

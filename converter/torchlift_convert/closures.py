@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 
 from torchlift_convert import facts as F
+from torchlift_convert.definitions import add_definitions
 from torchlift_convert.names import declared_outer
 from torchlift_convert.program import Frame, Item, Var
 from torchlift_convert.regions import (
@@ -22,7 +23,7 @@ from torchlift_convert.regions import (
     Regions,
     call_fact,
 )
-from torchlift_convert.roles import add_definitions, variable
+from torchlift_convert.roles import variable
 from torchlift_convert.stepping import Stepping
 from torchlift_convert.syntax import exits_of
 from torchlift_convert.types import FateKind, Optimization

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torchlift_convert import facts as F
 from torchlift_convert.closures import closure_regions
+from torchlift_convert.definitions import add_definitions
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.evaluation import Evaluation
@@ -22,7 +23,7 @@ from torchlift_convert.regions import (
     call_fact,
     reads_any,
 )
-from torchlift_convert.roles import Roles, add_definitions, variable
+from torchlift_convert.roles import Roles, variable
 from torchlift_convert.stepping import Stepping
 from torchlift_convert.streams import Streams
 from torchlift_convert.surroundings import elsewhere

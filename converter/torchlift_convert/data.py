@@ -11,12 +11,13 @@ import ast
 from dataclasses import dataclass, field
 
 from torchlift_convert import facts as F
+from torchlift_convert.definitions import assigned
 from torchlift_convert.effects import Judge
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Item, Program, Var, item_flow
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.references import references
-from torchlift_convert.roles import Roles, assigned
+from torchlift_convert.roles import Roles
 from torchlift_convert.values import Values
 
 

@@ -6,9 +6,18 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torchlift_convert.callers import Callers, defaults_of
+from torchlift_convert.callers import Callers, callers_of, defaults_of
 from torchlift_convert.nest import Nest
-from torchlift_convert.program import Bound, Frame, Item, Program, Var, flow_over, walk_statements_of_scope
+from torchlift_convert.program import (
+    Bound,
+    Frame,
+    FunctionNode,
+    Item,
+    Program,
+    Var,
+    flow_over,
+    walk_statements_of_scope,
+)
 from torchlift_convert.surroundings import elsewhere
 from torchlift_convert.syntax import walk_statements
 
@@ -90,14 +99,38 @@ def definitions(program: Program, nest: Nest, callers: Callers) -> dict[Var, lis
         given = [defaults_of(scope, program), *(site.arguments for site in callers.sites)]
         for frame in {id(f): f for one in given for _, f in one.values()}.values():
             if id(frame) not in frames:
+                frames[id(frame)] = frame
                 add_definitions(found, frame)
         for name, (value, frame) in (pair for one in given for pair in one.items()):
             found.setdefault(nest.home.resolve(name), []).append(Definition(scope, value, frame))
+    if program.owner is not None:
+        _add_owned(found, program, {f.scope for f in frames.values()})
     return found
+
+
+def _add_owned(found: dict[Var, list[Definition]], program: Program, seen: set[ast.AST]) -> None:
+    """Add where attributes of the script's object are bound, and what its constructor is given, back to the callers."""
+    assert program.owner is not None
+    for method in program.owner.instance.scopes:
+        if method not in seen:
+            add_definitions(found, program.frames[method])
+    scopes: list[FunctionNode] = [m for m in program.owner.instance.scopes if m.name == "__init__"]
+    seen = {*seen, *program.owner.instance.scopes}
+    for scope in scopes:  # grows on the way
+        inner = program.frames[scope]
+        for site in callers_of(scope, program).sites:
+            for name, (value, frame) in site.arguments.items():
+                found.setdefault(inner.resolve(name), []).append(Definition(scope, value, frame))
+            if site.frame.scope not in seen:
+                seen.add(site.frame.scope)
+                add_definitions(found, site.frame)
+                scopes += [s for s in [site.frame.scope] if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))]
 
 
 def add_definitions(found: dict[Var, list[Definition]], frame: Frame) -> None:
     """Add the places where a frame's statements bind variables."""
     for stmt in walk_statements_of_scope(frame.scope.body):
         for var, value in assigned(stmt, frame):
+            if var.owned and any(d.stmt is stmt for d in found.get(var, [])):
+                continue  # read in the frame of a call already
             found.setdefault(var, []).append(Definition(stmt, value, frame))

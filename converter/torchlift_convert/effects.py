@@ -6,7 +6,7 @@ Two statements commute when neither binds or mutates what the other reads, and t
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,9 @@ class Effects:
         )
 
 
+Target = tuple[FunctionNode, Frame]  # a function, and the frame that it was defined in
+
+
 @dataclass(eq=False)
 class Judge:
     """Answers questions about effects, following calls into the script's own functions and classes."""
@@ -47,7 +50,9 @@ class Judge:
 
     def __post_init__(self) -> None:
         self.methods: dict[str, list[ast.FunctionDef]] = {}
-        for cls in self.program.module.classes.values():
+        owner = self.program.owner
+        followed = owner.instance.classes if owner is not None else ()  # calls of their methods are calls by name
+        for cls in [c for c in self.program.module.classes.values() if c not in followed]:
             for part in cls.body:
                 if isinstance(part, ast.FunctionDef):
                     self.methods.setdefault(part.name, []).append(part)
@@ -183,22 +188,46 @@ class Judge:
     def read_through(self, item: Item) -> set[Var]:
         """Variables read by the script's functions that a statement calls."""
         found: set[Var] = set()
+        for func, inner in self.reached(item, self._named_function):
+            for node in own_nodes(func):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in inner.locals:
+                    found.add(inner.resolve(node.id))
+        return found
+
+    def reached(
+        self, item: Item, called: Callable[[ast.Call, Frame], list[Target]]
+    ) -> Iterator[tuple[FunctionNode, Frame]]:
+        """The script's functions that a statement calls, and those that they call, each with a frame of its own."""
         seen: set[ast.AST] = set()
         stack = [(n, item.frame) for n in nodes_of(item.shape) if isinstance(n, ast.Call)]
         while stack:
             call, frame = stack.pop()
-            target = frame.function(call.func.id) if isinstance(call.func, ast.Name) else None
-            if target is None or target[0] in seen:
-                continue
-            func, outer = target
-            seen.add(func)
-            inner = Frame(func, outer)
-            for node in own_nodes(func):
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in inner.locals:
-                    found.add(inner.resolve(node.id))
-                elif isinstance(node, ast.Call):
-                    stack.append((node, inner))
-        return found
+            for func, outer in called(call, frame):
+                if func not in seen:
+                    seen.add(func)
+                    inner = Frame(func, outer)
+                    yield func, inner
+                    stack += [(n, inner) for n in own_nodes(func) if isinstance(n, ast.Call)]
+
+    def _named_function(self, call: ast.Call, frame: Frame) -> list[Target]:
+        """The function that a call runs; those that make the script's object where it is made."""
+        owner = self.program.owner
+        if owner is not None and call is owner.instance.made:
+            return [(m, self.program.module) for m in owner.instance.scopes if m.name == "__init__"]
+        target = frame.function(call.func.id) if isinstance(call.func, ast.Name) else None
+        return [target] if target is not None else []
+
+    def bound_through(self, item: Item) -> set[Var]:
+        """Attributes of the script's object that the functions which a statement calls may bind."""
+        if self.program.owner is None:
+            return set()
+        stores = [
+            (n.id, inner)
+            for func, inner in self.reached(item, self._called)
+            for n in own_nodes(func)
+            if isinstance(n, ast.Name) and "." in n.id and not isinstance(n.ctx, ast.Load)
+        ]
+        return {inner.resolve(name) for name, inner in stores}
 
     def changes(self, item: Item) -> frozenset[Var]:
         """Variables that a statement binds, or whose objects it may change."""
@@ -214,30 +243,18 @@ class Judge:
 
     def _changed_through(self, item: Item) -> set[Var]:
         """What the script's functions that a statement calls bind or change outside of themselves."""
-        found: set[Var] = set()
-        seen: set[ast.AST] = set()
-        stack = [(n, item.frame) for n in nodes_of(item.shape) if isinstance(n, ast.Call)]
-        while stack:
-            call, frame = stack.pop()
-            for func, outer in self._called(call, frame):
-                if func in seen:
-                    continue
-                seen.add(func)
-                inner = Frame(func, outer)
-                bound = frozenset[str]().union(*(access(s).binds for s in func.body)) & declared_outer(func)
-                found |= {inner.resolve(n) for n in self._changed_by(func, outer) | bound if n not in inner.locals}
-                stack += [(n, inner) for n in own_nodes(func) if isinstance(n, ast.Call)]
+        found: set[Var] = self.bound_through(item)
+        for func, inner in self.reached(item, self._called):
+            bound = frozenset[str]().union(*(access(s).binds for s in func.body)) & declared_outer(func)
+            changed = self._changed_by(func, inner.outer or self.program.module)
+            found |= {inner.resolve(n) for n in changed | bound if n not in inner.locals}
         return found
 
-    def _called(self, call: ast.Call, frame: Frame) -> list[tuple[FunctionNode, Frame]]:
+    def _called(self, call: ast.Call, frame: Frame) -> list[Target]:
         """The script's functions, or methods of that name, that a call may run."""
-        match call.func:
-            case ast.Name(id=name):
-                target = frame.function(name)
-                return [target] if target is not None else []
-            case ast.Attribute(attr=attr):
-                return [(m, self.program.module) for m in self.methods.get(attr, ())]
-        return []
+        if isinstance(call.func, ast.Attribute):
+            return [(m, self.program.module) for m in self.methods.get(call.func.attr, ())]
+        return self._named_function(call, frame)
 
     def _changed(self, node: ast.AST, frame: Frame) -> list[str]:
         """Names whose objects a node may change. A bare call is there for what it changes, another for its value."""

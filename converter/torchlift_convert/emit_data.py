@@ -5,13 +5,13 @@ from __future__ import annotations
 import libcst as cst
 
 from torchlift_convert.blocks import Block, Statement, class_, function
+from torchlift_convert.definitions import assigned
 from torchlift_convert.emit_stream import StreamWriter
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.plan import DataPlan, Kind, Plan
 from torchlift_convert.program import Item
 from torchlift_convert.remarks import Remarks
 from torchlift_convert.rewrite import Edits, Origins, rewrite_expression
-from torchlift_convert.roles import assigned
 
 
 class DataWriter:

@@ -9,6 +9,7 @@ import libcst as cst
 
 from torchlift_convert import facts as F
 from torchlift_convert.blocks import Block, Statement, class_, function
+from torchlift_convert.emit_methods import methods_along
 from torchlift_convert.emit_stream import StreamWriter
 from torchlift_convert.environment import (
     Environment,
@@ -67,6 +68,7 @@ class ModuleWriter:
                 methods += self._stream()
             elif region is Region.STEP or self.plan.regions.of(region) or self._needs(region):
                 methods.append(self._hook(region))
+        methods += methods_along(plan=self.plan, origins=self.origins)
         methods += self._extras()
         return class_(self.name, f"{self.lightning}.LightningModule", methods)
 

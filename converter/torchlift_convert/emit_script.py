@@ -18,6 +18,7 @@ from torchlift_convert.linked import changed_links, refuse_moved
 from torchlift_convert.plan import Param, Plan
 from torchlift_convert.program import Item
 from torchlift_convert.regions import Region
+from torchlift_convert.removal import unneeded_methods
 from torchlift_convert.render import statements_of, used_names
 from torchlift_convert.rewrite import Edits, Origins
 from torchlift_convert.splice import Splice
@@ -134,6 +135,8 @@ class ScriptWriter:
             else:
                 spaced = False
             self.written[stmt] = block.body
+        for method in unneeded_methods(plan.program, nest, self._hooks(), plan.along):
+            self.written[method] = []
         for stmt in nest.post:
             block = self._block("kept")
             if stmt not in plan.dropped:
@@ -218,12 +221,12 @@ class ScriptWriter:
         return lines + [alias(plan, v) for v in plan.alias_before]
 
     def _argument(self, param: Param) -> str:
-        return param.var.name + (f".{param.attr}" if param.attr else "")
+        return param.var.said(self.home.scope) + (f".{param.attr}" if param.attr else "")
 
     def _given(self, param: Param, env: Environment) -> str:
         if param.attr is not None:
             return self._argument(param)
-        return env.text(param.var) or param.var.name
+        return env.text(param.var) or param.var.said(self.home.scope)
 
     def _run(self, block: Block, env: Environment) -> None:
         """The Trainer in place of the loop."""
@@ -319,6 +322,9 @@ class ScriptWriter:
             for s in self._top_level()
             if isinstance(s, ast.FunctionDef) and s.name in names and s is not self.home.scope
         }
+
+    def _hooks(self) -> list[Item]:
+        return [i for r in Region for i in self.plan.regions.of(r)]
 
     def _followed_scopes(self) -> set[ast.AST]:
         plan = self.plan

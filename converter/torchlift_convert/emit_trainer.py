@@ -30,7 +30,7 @@ def scaling_class(plan: Plan) -> str:
 
 def alias(plan: Plan, var: Var) -> str:
     """The script's name for something that the module or the Trainer holds now."""
-    text = f"{var.name} = {_holder(plan, var)}"
+    text = f"{var.said(plan.nest.home.scope)} = {_holder(plan, var)}"
     if var in plan.perhaps:
         return f'if hasattr({plan.module.instance}, "{plan.names[var]}"):\n    {text}'
     return text
@@ -78,13 +78,14 @@ class TrainerWriter:
         out = [f"{plan.trainer} = {self.lightning}.Trainer({', '.join(self._arguments())})", fit]
         if plan.accelerator != '"cpu"':
             out += self._back_to_device()
+        out += [alias(plan, v) for v in plan.written_back]
         out += [alias(plan, v) for v in plan.alias_after if v not in plan.module.passed]  # those kept their names
         return out + [f"{self._name_after(v)}.eval()" for v in plan.eval_after]
 
     def _name_after(self, var: Var) -> str:
         plan = self.plan
         if var in (*plan.alias_before, *plan.alias_after):
-            return var.name
+            return var.said(plan.nest.home.scope)
         return f"{plan.module.instance}.{plan.names[var]}"
 
     def _back_to_device(self) -> list[str]:

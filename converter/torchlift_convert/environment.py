@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeGuard
 
 from torchlift_convert.plan import Kind, Param, Plan
-from torchlift_convert.program import Bound, Frame, Item, Var, dotted
+from torchlift_convert.program import Bound, Frame, Item, Var, dotted, root_name
 from torchlift_convert.regions import Header, Region
 from torchlift_convert.reserved import unique
 from torchlift_convert.roles import variable
@@ -21,6 +21,7 @@ class Place(StrEnum):
     HOOK = "hook"
     INIT = "__init__"
     CONFIG = "configure_optimizers"
+    METHOD = "a method that goes along with the hooks"
     DATA = "the DataModule"
     BEFORE = "before the Trainer"
     AFTER = "after the Trainer"
@@ -48,6 +49,9 @@ class Environment:
             return self.bound(bound)
         var = frame.resolve(name)
         text = self.text(var)
+        if text is None and var.owned:
+            said = var.said(self.plan.nest.home.scope)
+            return said if said != name else None
         return text if text is not None or var.name == name else var.name
 
     def option(self, frame: Frame, name: str, attr: str) -> str | None:
@@ -62,7 +66,8 @@ class Environment:
         """The caller's expression that a parameter stands for, in this place's names."""
         if isinstance(bound.expr, ast.Constant):
             return ast.unparse(bound.expr)
-        chain = (dotted(bound.expr) or "").split(".")
+        root = root_name(bound.expr)
+        chain = [root, *(dotted(bound.expr) or "").removeprefix(root).split(".")[1:]]
         if len(chain) > 1:
             text = self.option(bound.frame, chain[0], chain[1])
             if text is not None:
@@ -77,13 +82,30 @@ class Environment:
             return None
         match self.place:
             case Place.HOOK:
-                return self._in_hook(var)
+                return self._method(var) or self._in_hook(var)
+            case Place.METHOD:
+                return self._method(var) or self._in_method(var)
             case Place.INIT | Place.CONFIG:
                 return self._in_module(var)
             case Place.DATA:
                 return self._in_data(var)
             case Place.BEFORE | Place.AFTER:
                 return self._in_script(var)
+
+    def _method(self, var: Var) -> str | None:
+        """A method of the script's object, where it went along with the hooks."""
+        name = self.plan.methods.get(var)
+        return f"self.{name}" if name is not None else None
+
+    def _in_method(self, var: Var) -> str | None:
+        plan = self.plan
+        if not var.owned:
+            return None
+        if var in plan.storage.attributes:
+            return f"self.{plan.names[var]}"
+        if var in plan.roles.optimizers:
+            return self._optimizer(var)
+        return self._in_module(var) or self._data_of_trainer(var)
 
     def _in_hook(self, var: Var) -> str | None:
         plan, region = self.plan, self.region
@@ -105,7 +127,7 @@ class Environment:
             return None  # a part of the batch
         if var in plan.roles.optimizers:
             return self._optimizer(var)
-        if var in plan.roles.devices:
+        if var in plan.roles.devices and self._param(var, None) is None:
             return "self.device"
         if var in plan.module.state:
             return f"self.{plan.names[var]}"
@@ -147,7 +169,7 @@ class Environment:
             return f"self.{plan.names[var]}"
         if var in plan.roles.schedulers and plan.module.early_optimizers:
             return f"self.{plan.names[var]}"
-        if var in plan.regions.stepped_by_trainer and self.place is Place.HOOK:
+        if var in plan.regions.stepped_by_trainer and self.place in (Place.HOOK, Place.METHOD):
             return self._held_scheduler(var)
         if var in plan.roles.optimizers and plan.module.early_optimizers:
             return f"self.{plan.names[var]}"
@@ -183,13 +205,15 @@ class Environment:
 
     def _handed_to_fit(self, var: Var) -> str | None:
         """Loaders that the script hands to ``fit`` itself."""
+        if self.place not in (Place.HOOK, Place.METHOD):
+            return None
         for header, held in (
             (self.plan.regions.batches, "self.trainer.train_dataloader"),
             (self.plan.regions.validation, "self.trainer.val_dataloaders"),
         ):
             if header is self.plan.regions.batches and self.plan.regions.stream is not None:
                 continue  # the module gives its batches itself
-            if header is not None and self.place is Place.HOOK and variable(header.iterable, header.source) == var:
+            if header is not None and variable(header.iterable, header.source) == var:
                 wrapped = self.plan.wraps_batches and header is self.plan.regions.batches
                 return held + (".loader" if wrapped else "")
         return None
@@ -212,7 +236,7 @@ class Environment:
                 return f"{plan.data.instance}.{loader.method}()"
             if var in plan.data.attributes:
                 return f"{plan.data.instance}.{plan.data.attribute(var)}"
-        if self.place is Place.AFTER and (var in plan.storage.read_after or var in plan.module.state):
+        if self.place is Place.AFTER and not var.owned and (var in plan.storage.read_after or var in plan.module.state):
             if var in plan.names:
                 return f"{plan.module.instance}.{plan.names[var]}"
         return None
@@ -225,7 +249,7 @@ class Environment:
         params = self.plan.module.params
         if self.place is Place.DATA:
             params = self.plan.data.params if self.plan.data else ()
-        if self.place is Place.HOOK or self.place is Place.CONFIG:
+        if self.place in (Place.HOOK, Place.METHOD, Place.CONFIG):
             params = (*params, *self.plan.module.late)
         return next((p for p in params if p.var == var and p.attr == attr), None)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 
 from torchlift_convert import facts as F
+from torchlift_convert.definitions import nest_items
 from torchlift_convert.diagnostics import finding
 from torchlift_convert.names import own_nodes
 from torchlift_convert.plan import Plan
 from torchlift_convert.program import Frame, Item
 from torchlift_convert.recognisers import fact_of, facts_of
-from torchlift_convert.roles import nest_items
 from torchlift_convert.scaling import scales
 from torchlift_convert.syntax import nodes_of
 from torchlift_convert.types import Diagnostic

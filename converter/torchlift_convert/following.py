@@ -7,7 +7,7 @@ import ast
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.folding import decided, is_learned, learn
 from torchlift_convert.names import access, declared_outer, free_names, own_nodes, parameters
-from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, dotted, globals_bound_in
+from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, dotted, globals_bound_in, root_name
 
 
 def _rebound_meanwhile(expr: ast.expr, frame: Frame, func: FunctionNode) -> bool:
@@ -15,6 +15,8 @@ def _rebound_meanwhile(expr: ast.expr, frame: Frame, func: FunctionNode) -> bool
     var = frame.resolve(expr.id) if isinstance(expr, ast.Name) else None
     if var is None or var.frame is None:
         return False
+    if var.owned:
+        return frame.owner is not None and var.name in frame.owner.rebound
     if isinstance(var.frame.scope, ast.Module):
         return var.name in globals_bound_in(var.frame.scope)
     return var.name in free_names(func).binds
@@ -79,6 +81,8 @@ def bind_call(
     ):
         raise refuse("uses starred arguments")
     names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
+    if "." in root_name(call.func):  # the object itself, which every method sees
+        names = names[1:]
     args, unpacked = call.args, list[str]()
     if args and isinstance(args[-1], ast.Starred):  # it gives all parameters that nothing else gives
         if call.keywords or spec.defaults:
@@ -134,7 +138,7 @@ def bind_returned(stmt: ast.stmt, call: ast.Call, frame: Frame, inner: Frame, va
     returned = value.elts if isinstance(value, ast.Tuple) else [value]
     pairs = list(zip(targets, returned, strict=False))
     names = [(t.id, r.id) for t, r in pairs if isinstance(t, ast.Name) and isinstance(r, ast.Name)]
-    if len(names) != len(targets) or len(targets) != len(returned):
+    if len(names) != len(targets) or len(targets) != len(returned) or any("." in n for pair in names for n in pair):
         return False
     if len({r for _, r in names}) != len(names) or len({t for t, _ in names}) != len(names):
         return False

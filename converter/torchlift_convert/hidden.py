@@ -24,11 +24,14 @@ def refuse_hidden(program: Program) -> None:
         classes = [a.name for a in around if isinstance(a, ast.ClassDef)]
         functions = [a.name for a in around if isinstance(a, (ast.FunctionDef, ast.AsyncFunctionDef))]
         if classes:
+            why = f": {program.untold.why} (line {program.untold.node.lineno})" if program.untold is not None else ""
             raise Refuse(
                 "TL107",
-                f"The training loop sits in a method of the class '{classes[0]}'.",
+                f"The training loop sits in a method of the class '{classes[0]}'{why}.",
                 stmt,
-                "Write the loop as functions, or at the top level of the script.",
+                "Make one object of the class, keep it under a name, and use its attributes in its own methods."
+                if why
+                else "Call the method that trains from the script's top level or from main().",
             )
         if functions:
             raise Refuse(

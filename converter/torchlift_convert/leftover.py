@@ -6,12 +6,13 @@ import ast
 
 from torchlift_convert import facts as F
 from torchlift_convert.callers import earlier
+from torchlift_convert.definitions import nest_items
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Item, Program, Var, flow_over
 from torchlift_convert.reaching import Reach
 from torchlift_convert.regions import call_fact
-from torchlift_convert.roles import Roles, nest_items, variable
+from torchlift_convert.roles import Roles, variable
 from torchlift_convert.syntax import blocks_of, is_backward, nodes_of
 
 

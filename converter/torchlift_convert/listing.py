@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 
+from torchlift_convert.definitions import nest_items
 from torchlift_convert.effects import Judge
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Item, Var, item_flow
 from torchlift_convert.regions import Header, loop_variables
-from torchlift_convert.roles import Roles, nest_items, variable
+from torchlift_convert.roles import Roles, variable
 
 
 def goes_over_list(nest: Nest, header: Header, roles: Roles, judge: Judge) -> bool:

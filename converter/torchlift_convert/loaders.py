@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from torchlift_convert.definitions import Definition
 from torchlift_convert.effects import Judge
 from torchlift_convert.facts import MakesLoader
 from torchlift_convert.program import Frame, Program, Var
 from torchlift_convert.recognisers import fact_of
-from torchlift_convert.roles import Definition, Roles, expression, variable
+from torchlift_convert.roles import Roles, expression, variable
 
 
 def oddity(var: Var, roles: Roles, program: Program) -> str | None:

@@ -98,7 +98,7 @@ class Locator:
                 self.beside.append((stmt, "The training loop cannot be reached from here by plain function calls."))
             elif target[0] not in self.entered:
                 self.entered.append(target[0])
-                found += self._in_block(Frame(*target), target[0].body, (), False, False)
+                found += self._in_block(self.program.frames[target[0]], target[0].body, (), False, False)
         if any(is_backward(n) for n in nodes_of(stmt)):
             self.beside.append((stmt, "This statement calls backward() outside of any loop."))
         return found

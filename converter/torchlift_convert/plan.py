@@ -108,11 +108,18 @@ class Plan:
     eval_after: tuple[Var, ...]  # models that the script's own loop left in evaluation mode
     dropped: dict[ast.stmt, Gone] = field(default_factory=dict)
     index_loader: bool = False  # the batches are the numbers of a range
+    methods: dict[Var, str] = field(default_factory=dict)  # that go along with the hooks, and their names there
+    written_back: tuple[Var, ...] = ()  # attributes of the script's object that get their last value after the Trainer
     list_loader: bool = False  # the batches are what a list holds
     promise: Promise | None = None  # what the loader rests on when the script does not show where it comes from
     first_look: Item | None = None  # the condition of a while loop, where it may not hold in front of the first epoch
     generator: str = "batches"  # the method that gives the batches of a stream
     lazy: bool = False  # the loader's iterator is made at the first batch
+
+    @property
+    def along(self) -> list[ast.stmt]:
+        """The methods that go along with the hooks."""
+        return [v.frame.functions[v.name] for v in self.methods if v.frame is not None]
 
     @property
     def wraps_batches(self) -> bool:

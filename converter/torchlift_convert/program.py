@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ast
 import builtins
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
+from torchlift_convert.filling import fill
+from torchlift_convert.instances import Instance, Untold, fold
 from torchlift_convert.names import access, declared_outer, flow_of, parameters, stmt_flow
 from torchlift_convert.syntax import Script, blocks_of, walk_statements
 
@@ -35,9 +36,12 @@ class Frame:
     scope: ast.Module | FunctionNode
     outer: Frame | None = None
     bound: dict[str, Bound] = field(default_factory=dict)
+    owner: Owner | None = None  # of the module: the object whose attributes are variables
 
     def __post_init__(self) -> None:
         self.functions, self.classes, self.locals = _contents(self.scope)
+        if self.outer is not None:
+            self.owner = self.outer.owner
 
     @property
     def name(self) -> str:
@@ -49,11 +53,19 @@ class Frame:
         return self
 
     @property
+    def defined_in(self) -> Frame:
+        """The frame that its functions see around them."""
+        return self
+
+    @property
     def is_module(self) -> bool:
         return isinstance(self.scope, ast.Module)
 
     def resolve(self, name: str) -> Var:
         """The variable that a name means here; frame None: a builtin."""
+        if "." in name:
+            assert self.owner is not None
+            return Var(self.owner, name.partition(".")[2])
         frame: Frame | None = self
         while frame is not None:
             if name in frame.locals:
@@ -74,7 +86,14 @@ class Frame:
         var = self.resolve(name)
         if var.frame is None or var.name not in var.frame.functions:
             return None
-        return var.frame.functions[var.name], var.frame
+        return var.frame.functions[var.name], var.frame.defined_in
+
+    def is_object(self, name: str) -> bool:
+        """Does a plain name mean the object whose attributes are variables?"""
+        var = self.resolve(name) if self.owner is not None else None
+        if var is None or var.frame is None or self.owner is None:
+            return False
+        return self.owner.instance.is_root(var.name, var.frame.scope)
 
 
 @dataclass(eq=False)
@@ -85,11 +104,47 @@ class Round(Frame):
         self.functions = {}
         self.classes = {}
         self.locals = frozenset(self.bound)
+        self.owner = self.outer.owner if self.outer is not None else None
 
     @property
     def base(self) -> Frame:
         assert self.outer is not None
         return self.outer.base
+
+
+@dataclass(eq=False)
+class Owner(Frame):
+    """The object whose methods train; its attributes are variables of this frame, its methods functions."""
+
+    instance: Instance = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.functions = dict(self.instance.methods)
+        self.classes = {}
+        self.locals = frozenset()
+
+    @property
+    def name(self) -> str:
+        return self.instance.classes[0].name
+
+    @property
+    def defined_in(self) -> Frame:
+        assert self.outer is not None
+        return self.outer
+
+    @cached_property
+    def rebound(self) -> frozenset[str]:
+        """Attributes that something besides ``__init__`` gives a value."""
+        inits = [m for m in self.instance.scopes if m.name == "__init__"]
+        first = {id(n) for m in inits for n in ast.walk(m)}
+        stores = [
+            n for n in ast.walk(self.defined_in.scope) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
+        ]
+        return frozenset(n.id.partition(".")[2] for n in stores if "." in n.id and id(n) not in first)
+
+    def spelled(self, name: str, scope: ast.Module | FunctionNode) -> str:
+        """An attribute as a scope spells it."""
+        return f"{'self' if scope in self.instance.scopes else self.instance.holder}.{name}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +153,15 @@ class Var:
 
     frame: Frame | None
     name: str
+
+    @property
+    def owned(self) -> bool:
+        """Is it an attribute of the object whose methods train?"""
+        return isinstance(self.frame, Owner)
+
+    def said(self, scope: ast.Module | FunctionNode) -> str:
+        """The variable as a scope that sees it calls it."""
+        return self.frame.spelled(self.name, scope) if isinstance(self.frame, Owner) else self.name
 
     def __repr__(self) -> str:
         return f"{self.frame.name if self.frame else 'builtins'}:{self.name}"
@@ -128,7 +192,7 @@ class Item:
         """The statement with placeholders where calls were followed, and without what is not carried over."""
         if not self.holes and not self.without:
             return self.stmt
-        return _fill(self.stmt, {h.call: h.placeholder for h in self.holes}, self.without)
+        return fill(self.stmt, {h.call: h.placeholder for h in self.holes}, self.without)
 
 
 @dataclass(frozen=True)
@@ -180,9 +244,14 @@ def _contents(
     functions = _functions_of(scope.body)
     classes = {s.name: s for s in walk_statements(scope.body) if isinstance(s, ast.ClassDef)}
     if isinstance(scope, ast.Module):
-        return functions, classes, flow_of(scope.body).may | globals_bound_in(scope)
+        return functions, classes, _plain(flow_of(scope.body).may | globals_bound_in(scope))
     binds = frozenset[str]().union(*(access(s).binds for s in scope.body))
-    return functions, classes, (binds - declared_outer(scope)) | frozenset(parameters(scope.args))
+    return functions, classes, (_plain(binds) - declared_outer(scope)) | frozenset(parameters(scope.args))
+
+
+def _plain(names: frozenset[str]) -> frozenset[str]:
+    """Without the paths to attributes, which belong to their object."""
+    return frozenset(n for n in names if "." not in n)
 
 
 def _functions_of(body: list[ast.stmt]) -> dict[str, FunctionNode]:
@@ -215,28 +284,6 @@ def globals_bound_in(tree: ast.Module) -> frozenset[str]:
     return frozenset(found)
 
 
-def _fill(stmt: ast.stmt, names: dict[ast.expr, str], without: tuple[ast.stmt, ...]) -> ast.stmt:
-    memo: dict[int, object] = {}
-    clone = copy.deepcopy(stmt, memo)
-    filled = {id(memo[id(call)]): name for call, name in names.items()}
-    dropped = {id(memo[id(gone)]) for gone in without}
-
-    class Fill(ast.NodeTransformer):
-        def visit(self, node: ast.AST) -> ast.AST | None:
-            if id(node) in filled:
-                return ast.copy_location(ast.Name(filled[id(node)], ast.Load()), node)
-            if id(node) in dropped:
-                return None
-            node = super().visit(node)
-            if isinstance(node, (ast.If, ast.For)) and not node.body:
-                node.body = [ast.copy_location(ast.Pass(), node)]
-            return node
-
-    filled_stmt = Fill().visit(clone)
-    assert isinstance(filled_stmt, ast.stmt)
-    return filled_stmt
-
-
 @dataclass(frozen=True, eq=False)
 class Program:
     """A script with its scopes and imports."""
@@ -244,12 +291,24 @@ class Program:
     script: Script
     module: Frame
     imports: dict[str, str]  # local name -> dotted name of what was imported
+    untold: Untold | None = None  # why the attributes of a class whose methods train are no variables
+
+    @property
+    def owner(self) -> Owner | None:
+        return self.module.owner
+
+    @cached_property
+    def frames(self) -> dict[ast.Module | FunctionNode, Frame]:
+        """One frame for each scope, in which its code is read when no call of it is followed."""
+        return {frame.scope: frame for frame in _frames(self.module)}
 
     def canonical(self, expr: ast.expr, frame: Frame) -> str | None:
         """The dotted library name that an expression means, as 'torch.optim.Adam'; None when it is not one."""
         text = dotted(expr)
         if text is None:
             return None
+        if "." in root_name(expr):
+            return None  # an attribute of the script's own object
         root, _, rest = text.partition(".")
         var = frame.resolve(root)
         if var.frame is None:
@@ -264,6 +323,18 @@ class Program:
             return False
         binds = [s for s in self.module.scope.body if var.name in access(s).binds]
         return bool(binds) and all(self.script.is_linked(s) for s in binds)
+
+
+def _frames(frame: Frame) -> Iterator[Frame]:
+    """A frame and one for each function, method and lambda-free scope inside it."""
+    yield frame
+    stack: list[ast.AST] = list(frame.scope.body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from _frames(Frame(node, frame))
+        elif not isinstance(node, ast.Lambda):
+            stack.extend(ast.iter_child_nodes(node))
 
 
 def _only_imported(var: Var) -> bool:
@@ -288,8 +359,16 @@ def dotted(expr: ast.expr) -> str | None:
     return ".".join([expr.id, *reversed(parts)])
 
 
+def root_name(expr: ast.expr) -> str:
+    """The name that a chain of attributes starts with."""
+    while isinstance(expr, ast.Attribute):
+        expr = expr.value
+    return expr.id if isinstance(expr, ast.Name) else ""
+
+
 def build(script: Script) -> Program:
     """Read the scopes and imports of a script."""
+    instance = fold(script.tree)
     imports: dict[str, str] = {}
     for stmt in script.statements:
         if isinstance(stmt, ast.Import):
@@ -300,4 +379,7 @@ def build(script: Script) -> Program:
                 imports[a.asname or a.name] = f"{'.' * stmt.level}{stmt.module or ''}.{a.name}"
     if script.links is not None:  # whatever it is called, it is no library
         imports |= {n: f".{imports[n].lstrip('.')}" for n in script.links.local & set(imports)}
-    return Program(script, Frame(script.tree), imports)
+    module = Frame(script.tree)
+    if isinstance(instance, Instance):
+        module.owner = Owner(instance.classes[0], module, instance=instance)  # type: ignore[arg-type]
+    return Program(script, module, imports, instance if isinstance(instance, Untold) else None)

@@ -23,13 +23,16 @@ class Reach:
     _asking: list[ast.AST] = field(default_factory=list)  # functions whose calls are being looked at
 
     def __post_init__(self) -> None:
-        functions = [n for n in ast.walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)]
+        functions = {n: {n.name} for n in ast.walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)}
+        if self.program.owner is not None:
+            instance = self.program.owner.instance
+            functions |= {m: instance.names_of(m) for m in instance.scopes}
         changed = True
         while changed:
             changed = False
-            for func in functions:
-                if func.name not in self.functions and self._body_reaches(own_nodes(func)):
-                    self.functions.add(func.name)
+            for func, names in functions.items():
+                if not names <= self.functions and self._body_reaches(own_nodes(func)):
+                    self.functions |= names
                     changed = True
 
     def _body_reaches(self, nodes: Iterable[ast.AST]) -> bool:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from torchlift_convert import facts as F
+from torchlift_convert.definitions import Definition
 from torchlift_convert.effects import Judge
 from torchlift_convert.loops import Loop
 from torchlift_convert.program import Frame, Item, Program, Var
 from torchlift_convert.recognisers import fact_of
-from torchlift_convert.roles import Definition, Roles, expression
+from torchlift_convert.roles import Roles, expression
 from torchlift_convert.syntax import blocks_of, exits_of, walk_statements
 from torchlift_convert.types import FateKind, Optimization
 

@@ -13,6 +13,7 @@ import libcst as cst
 
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.folding import decided
+from torchlift_convert.identities import is_identity, without_identities
 from torchlift_convert.known import branch, without_known
 from torchlift_convert.program import Frame, Hole, Item
 from torchlift_convert.syntax import Script
@@ -122,7 +123,7 @@ class Rewriter(cst.CSTTransformer):
             case cst.Name() if isinstance(original, cst.Name):
                 return self._name(original, updated)
             case cst.Attribute() if isinstance(original, cst.Attribute):
-                return self._option(original) or updated
+                return self._path(original) or self._option(original) or updated
             case cst.Call() if isinstance(original, cst.Call):
                 return self._call(original, updated)
             case cst.If() if (taken := self._decided(original)) is not None:
@@ -140,10 +141,10 @@ class Rewriter(cst.CSTTransformer):
             case cst.SimpleStatementSuite(body=[*_, last]) if self._exit(last):
                 line = cst.SimpleStatementLine(updated.body, trailing_whitespace=updated.trailing_whitespace)
                 return cst.IndentedBlock([*_lines(self._exit(last), line)])
-            case cst.SimpleStatementLine() if _is_identity(updated) and not _is_identity(original):
+            case cst.SimpleStatementLine() if is_identity(updated) and not is_identity(original):
                 return cst.RemoveFromParent()
             case cst.Assign() if isinstance(original, cst.Assign):
-                return _without_identities(original, updated)
+                return without_identities(original, updated)
             case cst.If(body=cst.IndentedBlock(body=[]), orelse=None) | cst.Else(body=cst.IndentedBlock(body=[])):
                 return cst.RemoveFromParent()
             case cst.If(body=cst.IndentedBlock(body=[]) as block) | cst.For(body=cst.IndentedBlock(body=[]) as block):
@@ -190,10 +191,25 @@ class Rewriter(cst.CSTTransformer):
                 text = text.replace(quote, other)
         return text
 
-    def _option(self, original: cst.Attribute) -> cst.BaseExpression | None:
-        if not isinstance(original.value, cst.Name) or any(original.value.value in names for names in self.hidden):
+    def _path(self, original: cst.Attribute) -> cst.BaseExpression | None:
+        """An attribute of the script's own object."""
+        if not self._names_object(original.value):
             return None
-        text = self.env.option(self.frame, original.value.value, original.attr.value)
+        text = self.env.name(self.frame, path_of(original) or "")
+        return None if text is None else _expression(self._quoted(text), original)
+
+    def _names_object(self, root: cst.BaseExpression) -> bool:
+        if not isinstance(root, cst.Name) or not self.frame.is_object(root.value):
+            return False
+        return root.value == "self" or not any(root.value in names for names in self.hidden)
+
+    def _option(self, original: cst.Attribute) -> cst.BaseExpression | None:
+        root = path_of(original.value)
+        if root is None or any(root.partition(".")[0] in names for names in self.hidden):
+            return None
+        if "." in root and not self._names_object(cst.Name(root.partition(".")[0])):
+            return None
+        text = self.env.option(self.frame, root, original.attr.value)
         return None if text is None else _expression(self._quoted(text), original)
 
     def _call(self, original: cst.Call, updated: cst.Call) -> cst.BaseExpression:
@@ -205,7 +221,7 @@ class Rewriter(cst.CSTTransformer):
                 assert isinstance(updated.func, cst.Attribute)
                 if _root(value) in self.edits.batch or self.env.place in (Place.INIT, Place.DATA):
                     return updated.func.value
-                if self.env.place is Place.HOOK:
+                if self.env.place in (Place.HOOK, Place.METHOD):
                     return _moved(updated.func)
             case cst.Attribute(attr=cst.Name(value="backward")) if (
                 self.edits.manual and _root(original.func) != "torch"
@@ -229,6 +245,8 @@ class Rewriter(cst.CSTTransformer):
         match devices[0]:
             case cst.Name(value=name):
                 return self._names_device(name)
+            case cst.Attribute(value=root) as path if self._names_object(root):
+                return self._names_device(path_of(path) or "")
             case cst.SimpleString(value=text):
                 return text.strip("\"'").partition(":")[0] in ("cuda", "cpu", "mps")
         return False
@@ -304,52 +322,22 @@ def _moved(func: cst.Attribute) -> cst.Call:
     return cst.Call(func.with_changes(attr=cst.Name("to")), [cst.Arg(cst.parse_expression("self.device"))])
 
 
-def _is_identity(node: cst.CSTNode) -> bool:
-    """``x = x``, ``a, b = a, b``"""
-    match node:
-        case cst.SimpleStatementLine(body=[cst.Assign(targets=[cst.AssignTarget(target=target)], value=value)]):
-            empty = cst.Module([])
-            return empty.code_for_node(_bare(target)) == empty.code_for_node(_bare(value))
-    return False
-
-
-def _without_identities(original: cst.Assign, updated: cst.Assign) -> cst.Assign:
-    """``a, b = a, f(b)`` says ``b = f(b)``, where the first half only moved what the Trainer moves."""
-    match updated, original:
-        case (
-            cst.Assign(targets=[cst.AssignTarget(target=cst.Tuple() as left)], value=cst.Tuple() as right),
-            cst.Assign(targets=[cst.AssignTarget(target=cst.Tuple() as was)], value=cst.Tuple() as had),
-        ) if len(left.elements) == len(right.elements) == len(was.elements) == len(had.elements):
-            pairs = list(zip(left.elements, right.elements, was.elements, had.elements, strict=True))
-            kept = [(t, v) for t, v, w, h in pairs if not (_same(t, v) and not _same(w, h))]
-            if len(kept) in (0, len(pairs)):
-                return updated
-            target, value = ([e.value for e in side] for side in zip(*kept, strict=True))
-            return updated.with_changes(
-                targets=[updated.targets[0].with_changes(target=_tupled(target))], value=_tupled(value)
-            )
-    return updated
-
-
-def _same(one: cst.BaseElement, other: cst.BaseElement) -> bool:
-    code = cst.Module([]).code_for_node
-    return code(_bare(one.value)) == code(_bare(other.value))
-
-
-def _tupled(values: Sequence[cst.BaseExpression]) -> cst.BaseExpression:
-    return values[0] if len(values) == 1 else cst.Tuple([cst.Element(v) for v in values], lpar=[], rpar=[])
-
-
-def _bare(node: cst.BaseExpression) -> cst.BaseExpression:
-    return node.with_changes(lpar=[], rpar=[]) if node.lpar else node
-
-
 def _callee(call: ast.expr) -> str:
     return call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
 
 
 def _cst_callee(call: cst.Call) -> str | None:
-    return call.func.value if isinstance(call.func, cst.Name) else None
+    return path_of(call.func)
+
+
+def path_of(node: cst.CSTNode) -> str | None:
+    """``name`` and ``name.attr``, as the analysis names them."""
+    match node:
+        case cst.Name(value=name):
+            return name
+        case cst.Attribute(value=cst.Name(value=name), attr=cst.Name(value=attr)):
+            return f"{name}.{attr}"
+    return None
 
 
 def _root(node: cst.BaseExpression) -> str | None:

@@ -20,7 +20,8 @@ from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Program, Var, walk_statements_of_scope
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.syntax import nodes_of
-from torchlift_convert.trained import seeds_of, trained_models, trained_tensors
+from torchlift_convert.tracing import Tracer
+from torchlift_convert.trained import Seed, seeds_of, trained_models, trained_tensors
 from torchlift_convert.updating import updaters
 
 
@@ -74,10 +75,11 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
         return out
 
     returned = _returned_loaders(program, defs)
-    handed = _handed(program, nest.home, callers, defs, returned)
-    found = updaters(program, nest, callers, defs)
+    tracer = Tracer(program, defs)
+    handed = _handed(program, nest.home, callers, defs, returned) | _owned(program, defs, tracer)
+    found = updaters(program, nest, callers, defs, tracer)
     seeds = seeds_of(nest, defs, found.optimizers, found.held)
-    stand_ins = _stand_ins(nest.home, callers) | found.stand_ins
+    stand_ins = _stand_ins(nest.home, callers) | found.stand_ins | _attributes_for(defs, seeds, tracer)
     models, every = trained_models(defs, seeds, {*found.optimizers, *found.held}, stand_ins, found.inner)
     namespaces = frozenset(made_by(F.MakesNamespace))
     tensors = trained_tensors(program, defs, found.optimizers, stand_ins, namespaces) | found.company
@@ -88,7 +90,7 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
         models=models,
         losses=frozenset(made_by(F.MakesLoss)),
         loaders={v: f for v, f in (made_by(F.MakesLoader) | handed).items() if isinstance(f, F.MakesLoader)} | returned,
-        devices=_devices(program, nest, defs, frozenset(made_by(F.MakesDevice))),
+        devices=_devices(program, nest, defs, frozenset(made_by(F.MakesDevice)), tracer),
         namespaces=namespaces,
         bars=frozenset(made_by(F.Bar)),
         handed=found.handed,
@@ -160,6 +162,26 @@ def _handed(
     return found
 
 
+def _owned(program: Program, defs: dict[Var, list[Definition]], tracer: Tracer) -> dict[Var, F.Fact]:
+    """Attributes of the script's object that hold a loader or a scaler wherever they are set."""
+    found: dict[Var, F.Fact] = {}
+    for var in [v for v in defs if v.owned]:
+        made = tracer.facts(var)
+        if len({type(m.fact) for m in made}) == 1 and isinstance(made[0].fact, F.MakesLoader | F.MakesScaler):
+            found[var] = made[0].fact
+    return found
+
+
+def _attributes_for(defs: dict[Var, list[Definition]], seeds: list[Seed], tracer: Tracer) -> dict[Var, Var]:
+    """Variables whose object an attribute of the script's object holds, and that attribute."""
+    owned = {made: v for v in defs if v.owned and (made := tracer.made(v)) is not None}
+    if not owned:
+        return {}
+    named = [(f.resolve(n.id)) for code, f in seeds for n in ast.walk(code) if isinstance(n, ast.Name)]
+    others = [v for v in dict.fromkeys([*defs, *named]) if not v.owned]
+    return {v: owned[made] for v in others if (made := tracer.made(v)) in owned and made is not None}
+
+
 def _made(value: ast.expr, frame: Frame, program: Program, defs: dict[Var, list[Definition]]) -> F.Fact | None:
     """What makes a value: the call itself, or the one that the variable is bound to."""
     var = variable(value, frame)
@@ -182,7 +204,9 @@ def _stand_ins(home: Frame, callers: Callers) -> dict[Var, Var]:
     return found
 
 
-def _devices(program: Program, nest: Nest, defs: dict[Var, list[Definition]], made: frozenset[Var]) -> frozenset[Var]:
+def _devices(
+    program: Program, nest: Nest, defs: dict[Var, list[Definition]], made: frozenset[Var], tracer: Tracer
+) -> frozenset[Var]:
     """Variables made by torch.device, and those that tensors are moved to."""
     found = set(made)
     places = [(s, nest.home) for s in walk_statements_of_scope(nest.home.scope.body)]
@@ -192,9 +216,14 @@ def _devices(program: Program, nest: Nest, defs: dict[Var, list[Definition]], ma
             fact = fact_of(node, frame, program) if isinstance(node, ast.Call) else None
             if isinstance(fact, F.Move) and fact.device is not None:
                 var = variable(fact.device, frame)
-                if var is not None and all(_is_text_or_device(d.value, d.frame, program) for d in defs.get(var, [])):
-                    if defs.get(var):
-                        found.add(var)
+                if var is None or not defs.get(var):
+                    continue
+                if var.owned:
+                    texts = [s is not None and _is_text_or_device(s[0], s[1], program) for s in tracer.sources(var)]
+                else:
+                    texts = [_is_text_or_device(d.value, d.frame, program) for d in defs[var]]
+                if all(texts):
+                    found.add(var)
     return frozenset(found)
 
 

@@ -87,7 +87,7 @@ def _listed(expr: ast.expr, frame: Frame, program: Program) -> list[ast.expr]:
     if isinstance(expr, (ast.List, ast.Tuple)):
         return expr.elts
     var = frame.resolve(expr.id) if isinstance(expr, ast.Name) else None
-    if var is None or var.frame is None:
+    if var is None or var.frame is None or var.owned:
         return []
     held = [
         s.value

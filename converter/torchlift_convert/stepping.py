@@ -13,11 +13,12 @@ from functools import cached_property
 
 from torchlift_convert import facts as F
 from torchlift_convert.aliases import Holders
+from torchlift_convert.definitions import nest_items
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.gradients import looks_at_gradients, optimizes_inside, updates_by_hand
 from torchlift_convert.nest import Nest
-from torchlift_convert.program import Frame, Item, Program, Var, dotted, flow_over, item_flow, reads_of
+from torchlift_convert.program import Frame, Item, Program, Var, dotted, flow_over, item_flow, reads_of, root_name
 from torchlift_convert.recognisers import facts_of
 from torchlift_convert.regions import (
     BACKWARD,
@@ -30,7 +31,7 @@ from torchlift_convert.regions import (
     Regions,
     call_fact,
 )
-from torchlift_convert.roles import Roles, expression, nest_items, variable
+from torchlift_convert.roles import Roles, expression, variable
 from torchlift_convert.scaling import SCALER, Scaled, plainly, scaled, scales
 from torchlift_convert.surroundings import elsewhere
 from torchlift_convert.syntax import exits_of, nodes_of
@@ -335,7 +336,7 @@ class Stepping:
         if dotted(test) is None:
             return False
         changed = frozenset[Var]().union(*(self.judge.changes(i) for i in nest_items(self.nest)))
-        return not reads_of(item.frame, (dotted(test) or "").partition(".")[0]) & changed
+        return not reads_of(item.frame, root_name(test)) & changed
 
 
 def _true_at_first(test: ast.expr, index: str) -> bool:

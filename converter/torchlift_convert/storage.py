@@ -7,11 +7,11 @@ module; all else stays a local of its hook.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from torchlift_convert.deferred import deferred_attributes, reached_functions
 from torchlift_convert.effects import Judge
-from torchlift_convert.names import free_names, own_nodes
+from torchlift_convert.names import free_names
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, VarFlow, flow_over
 from torchlift_convert.regions import Header, Region, Regions, loop_variables
@@ -49,6 +49,7 @@ class Storage:
     bound: frozenset[Var]  # every variable that some region binds
     needed_after: frozenset[Var]  # read after the nest before anything there binds it
     read_after: frozenset[Var]  # bound in a region, read after the nest
+    early: frozenset[Var]  # bound in the nest, and perhaps read in it before that
     entering: frozenset[Var]  # bound in the nest, but read in it before that: the value from before the loops is needed
     read_first: frozenset[Var]  # of these, what the nest itself reads before it binds it
     around: Surroundings
@@ -76,7 +77,9 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
     around = surroundings(nest, judge)
     after = live_in(post, around.live, judge)
     live = _liveness(flows, after)
-    bound = frozenset[Var]().union(*(f.may for f in flows.values()))
+    items = [i for r in Region for i in regions.of(r)]
+    bound = frozenset[Var]().union(*(f.may for f in flows.values()), *(judge.bound_through(i) for i in items))
+    crossing = frozenset(v for v in bound if v.owned)  # methods that go along with the hooks see them
     special = special_variables(roles, nest)
     counters = nest.counters
     pinned = pinned_variables(program, nest, regions, around) | _held_by_lambdas(nest, around) & (bound | counters)
@@ -92,7 +95,7 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
         whole: set[Var] = set()
         keep: list[Var] = []
         for var in sorted((flow.may | flow.exposed) & bound, key=lambda v: (v.name, id(v.frame))):
-            if var in special or var in pinned:
+            if var in special or var in pinned or var in crossing:
                 continue
             if var in flow.exposed:
                 whole.add(var)
@@ -106,8 +109,9 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
             else:
                 continue
             attributes[var] = None
-        replaced[region] = frozenset(whole)
+        replaced[region] = frozenset(whole | (crossing - pinned - special))
         saved[region] = tuple(keep)
+    attributes |= dict.fromkeys(sorted(crossing - pinned - special, key=lambda v: v.name))
     return Storage(
         flows=flows,
         attributes=tuple(attributes),
@@ -117,7 +121,8 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
         bound=bound,
         needed_after=after,
         read_after=bound & after,
-        entering=bound & live[Region.EPOCH_START],
+        early=bound & live[Region.EPOCH_START],
+        entering=bound & live[Region.EPOCH_START] | crossing - pinned - special,
         read_first=bound & _liveness(flows, frozenset())[Region.EPOCH_START],
         around=around,
         by_name=around.live | flow_over(post).may,
@@ -158,31 +163,6 @@ def special_variables(roles: Roles, nest: Nest) -> frozenset[Var]:
     return frozenset(settled | nest.counters)
 
 
-def reached_functions(program: Program, frame: Frame, roots: Iterable[ast.AST]) -> dict[ast.AST, Frame]:
-    """The script's functions that calls among these nodes lead to, each with a frame to read it in."""
-    found: dict[ast.AST, Frame] = {}
-    stack = [(n, frame) for n in roots]
-    while stack:
-        node, where = stack.pop()
-        names = []
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            names = [node.id]
-        for name in names:
-            target = where.function(name)
-            if target is not None and target[0] not in found:
-                inner = Frame(*target)
-                found[target[0]] = inner
-                stack += [(n, inner) for n in own_nodes(target[0])]
-            elif name in program.module.classes and program.module.classes[name] not in found:
-                cls = program.module.classes[name]
-                found[cls] = program.module
-                for method in [m for m in cls.body if isinstance(m, ast.FunctionDef)]:
-                    inner = Frame(method, program.module)
-                    found[method] = inner
-                    stack += [(n, inner) for n in own_nodes(method)]
-    return found
-
-
 def _held_by_lambdas(nest: Nest, around: Surroundings) -> frozenset[Var]:
     """Variables that a lambda made before the loops reads whenever it is called."""
     made = [*nest.pre, *(i.stmt for i in around.items)]
@@ -214,4 +194,5 @@ def pinned_variables(program: Program, nest: Nest, regions: Regions, around: Sur
             if isinstance(func, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 free = free_names(func)
                 found |= {inner.resolve(name) for name in free.reads | free.binds}
-    return frozenset(v for v in found if v.frame is not None)
+    found = {v for v in found if v.frame is not None and not v.owned}
+    return frozenset(found | (deferred_attributes(program, items) if program.owner is not None else set()))

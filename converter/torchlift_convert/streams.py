@@ -11,6 +11,7 @@ import ast
 from dataclasses import dataclass
 
 from torchlift_convert import facts as F
+from torchlift_convert.definitions import nest_items
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.listing import changes_in_place, goes_over_list
@@ -22,7 +23,7 @@ from torchlift_convert.promises import PLAIN_LOADER, Promise, promise_of
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.references import references
 from torchlift_convert.regions import Header, Stream, header_of
-from torchlift_convert.roles import Roles, nest_items, variable
+from torchlift_convert.roles import Roles, variable
 from torchlift_convert.surroundings import surroundings
 from torchlift_convert.syntax import exits_of, nodes_of
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from torchlift_convert import facts as F
 from torchlift_convert.counting import endless
+from torchlift_convert.definitions import nest_items
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
+from torchlift_convert.names import access
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Item, Program, Var
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.regions import Gone
-from torchlift_convert.roles import Roles, nest_items, variable
+from torchlift_convert.roles import Roles, variable
 from torchlift_convert.showing import counted
+from torchlift_convert.tracing import Tracer
 from torchlift_convert.types import FateKind
 
 
@@ -88,6 +91,9 @@ def accelerator_of(
         return _without_device(program, nest), {}
     var = moved_to[0]
     places = roles.definitions.get(var, [])
+    text = _kept_device(var, roles, program) if var.owned else None
+    if text is not None:
+        return text, {}
     if len(places) == 1 and places[0].value is not None:
         text = _accelerator(places[0].value, places[0].frame, program)
         if text is not None:
@@ -99,7 +105,17 @@ def accelerator_of(
     made = all(
         isinstance(p.value, ast.Call) and isinstance(fact_of(p.value, p.frame, program), F.MakesDevice) for p in places
     )
-    return (f"{var.name}.type" if made and places else f"torch.device({var.name}).type"), {}
+    name = var.said(nest.home.scope)
+    return (f"{name}.type" if made and places else f"torch.device({name}).type"), {}
+
+
+def _kept_device(var: Var, roles: Roles, program: Program) -> str | None:
+    """The accelerator of a device that the script's object is given in words that mean the same everywhere."""
+    sources = Tracer(program, roles.definitions).sources(var)
+    value, frame = sources[0] if len(sources) == 1 and sources[0] is not None else (None, program.module)
+    if value is None or any(frame.resolve(n).frame is not program.module for n in access(value).reads):
+        return None
+    return _accelerator(value, frame, program)
 
 
 def _device_variables(program: Program, nest: Nest, roles: Roles) -> list[Var]:
@@ -109,7 +125,7 @@ def _device_variables(program: Program, nest: Nest, roles: Roles) -> list[Var]:
         for fact in facts_of(stmt, frame, program):
             if isinstance(fact, F.Move) and fact.device is not None:
                 var = variable(fact.device, frame)
-                if var in roles.devices and var is not None and var.frame in (nest.home, program.module):
+                if var in roles.devices and var is not None and (var.owned or var.frame in (nest.home, program.module)):
                     found[var] = None
     return list(found)
 

@@ -17,6 +17,7 @@ from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Program, Var, flow_over
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.surroundings import made_elsewhere
+from torchlift_convert.tracing import Tracer
 from torchlift_convert.trained import is_parameters
 
 
@@ -42,6 +43,7 @@ class _Search:
     nest: Nest
     callers: Callers
     defs: dict[Var, list[Definition]]
+    tracer: Tracer
 
     def __post_init__(self) -> None:
         self.makers = Makers(self.program)
@@ -50,6 +52,8 @@ class _Search:
 
     def made(self, var: Var) -> tuple[Made, ...]:
         """All calls that may have made what a variable holds when the loops start; empty when that is not known."""
+        if var.owned and var not in self.rebound:
+            return self.tracer.facts(var)
         if var.frame not in (self.home, self.program.module) or var in self.rebound:
             return ()
         found = self.makers.of(ast.Name(var.name, ast.Load()), self.home, self.nest.outer)
@@ -89,9 +93,11 @@ class _Search:
         return fact_of(place.value, place.frame, self.program) if isinstance(place.value, ast.Call) else None
 
 
-def updaters(program: Program, nest: Nest, callers: Callers, defs: dict[Var, list[Definition]]) -> Updaters:
+def updaters(
+    program: Program, nest: Nest, callers: Callers, defs: dict[Var, list[Definition]], tracer: Tracer
+) -> Updaters:
     """Read which variables update the weights."""
-    search = _Search(program, nest, callers, defs)
+    search = _Search(program, nest, callers, defs, tracer)
     stepped, zeroed, through = _used(program, nest)
     optimizers = search.of_kind(F.MakesOptimizer, stepped | zeroed | through)
     odd = (search.maybe(F.MakesOptimizer, stepped | zeroed) | (stepped | through) & zeroed) - set(optimizers)

@@ -15,6 +15,7 @@ from torchlift_convert.planning.context import Context
 from torchlift_convert.planning.data import DataPlanner
 from torchlift_convert.planning.fetching import own_state, without
 from torchlift_convert.planning.modules import ModulePlanner
+from torchlift_convert.planning.objects import refuse_attributes, written_back
 from torchlift_convert.planning.optimizers import OptimizerPlanner
 from torchlift_convert.planning.parameters import ParameterPlanner, parameters_of
 from torchlift_convert.program import Item, Var
@@ -23,6 +24,7 @@ from torchlift_convert.regions import Region
 from torchlift_convert.reserved import attribute_name, unique
 from torchlift_convert.roles import variable
 from torchlift_convert.syntax import nodes_of
+from torchlift_convert.tracing import Tracer
 from torchlift_convert.trainer_args import accelerator_of, epochs_of
 
 
@@ -51,6 +53,7 @@ class Draft:
 def assemble(ctx: Context) -> Plan:
     """Decide everything: data, modules, optimizers, parameters, places, names."""
     _refuse_rebound_roles(ctx)
+    refuse_attributes(ctx)
     _refuse_counted_by_hand(ctx)
     _refuse_closures(ctx)
     _refuse_named_expressions(ctx)
@@ -102,6 +105,13 @@ def _refuse_counted_by_hand(ctx: Context) -> None:
 def _refuse_closures(ctx: Context) -> None:
     """What the loops change lives on the module then, where a function that closes over it does not look."""
     for var in sorted(ctx.storage.pinned, key=lambda v: v.name):
+        if var.owned:
+            raise Refuse(
+                "TL106",
+                f"The loops change '{var.said(ctx.home.scope)}', which a function or a method that is handed on reads.",
+                ctx.nest.outer,
+                "Read it in plain methods that are called by their names.",
+            )
         if var.frame is not None and not var.frame.is_module:
             raise Refuse(
                 "TL106",
@@ -207,7 +217,7 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
     epochs = epochs_of(ctx.nest, ctx.program)
     read = {v for v, _ in ctx.hook_refs} - ctx.storage.pinned
     counters = [v for v in ctx.epoch_variable() if v in read]
-    scripts = script_names(ctx)
+    scripts, seen = script_names(ctx), names_seen(ctx)
     return Plan(
         program=ctx.program,
         nest=ctx.nest,
@@ -216,7 +226,7 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
         storage=ctx.storage,
         module=ModulePlan(
             name=unique(_class_name(ctx, draft), scripts | set(ctx.program.module.classes)),
-            instance=_instance(ctx, draft, {*alias_before, *alias_after}, scripts),
+            instance=_instance(ctx, draft, {*alias_before, *alias_after}, seen),
             params=tuple(p for p in draft.params if p.kind is not Kind.LATE),
             init=draft.init,
             modules=(*draft.models, *draft.passed, *draft.losses),
@@ -229,7 +239,7 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
         ),
         data=draft.data and replace(draft.data, instance=_data_name([*before, *after, *around])),
         config=draft.config,
-        trainer=unique("trainer", scripts),
+        trainer=unique("trainer", seen),
         accelerator=accelerator,
         max_epochs=epochs.count,
         epoch_name=_epoch_name(counters, epochs.start, names, late),
@@ -241,6 +251,8 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
         eval_after=tuple(v for v in ctx.roles.models if _left_in_eval(ctx, v, [*after, *around])),
         dropped=ctx.dropped,
         first_look=ctx.first_look,
+        methods=_methods(ctx, names, late),
+        written_back=written_back(ctx),
     )
 
 
@@ -253,9 +265,28 @@ def _known_by_name(ctx: Context, draft: Draft) -> list[Var]:
     return [v for v in dict.fromkeys(held) if v in named]
 
 
+def _methods(ctx: Context, names: dict[Var, str], late: dict[Param, str]) -> dict[Var, str]:
+    """What the methods that go along with the hooks are called on the module."""
+    found: dict[Var, str] = {}
+    taken = {*names.values(), *late.values()}
+    for item in ctx.methods:
+        assert isinstance(item.stmt, ast.FunctionDef) and ctx.program.owner is not None
+        var = Var(ctx.program.owner, item.stmt.name)
+        found[var] = unique(attribute_name(var.name), {*taken, *found.values()})
+    return found
+
+
 def script_names(ctx: Context) -> set[str]:
     """Every name that the script uses."""
     return {n.id for n in ast.walk(ctx.program.script.tree) if isinstance(n, ast.Name)}
+
+
+def names_seen(ctx: Context) -> set[str]:
+    """Every name that the scope of the loops uses: all of the script's, of a function those in it."""
+    if ctx.home.is_module:
+        return script_names(ctx)
+    used = {n.id for n in ast.walk(ctx.home.scope) if isinstance(n, ast.Name)}
+    return used | {a.arg for a in ast.walk(ctx.home.scope) if isinstance(a, ast.arg)}
 
 
 def _data_name(kept: list[Item]) -> str:
@@ -332,7 +363,7 @@ def _computes(item: Item, var: Var, judge: Judge) -> bool:
 
 def _instance(ctx: Context, draft: Draft, aliased: set[Var], scripts: set[str]) -> str:
     """``model`` when that name is free after the conversion, else ``lit_model``."""
-    taken = {v.name for v in {*aliased, *draft.passed} if v in ctx.roles.models}
+    taken = {v.name for v in {*aliased, *draft.passed} if v in ctx.roles.models and not v.owned}
     free = "model" not in taken and ("model" not in scripts or any(v.name == "model" for v in draft.models))
     if free:
         return "model"
@@ -344,8 +375,11 @@ def _class_name(ctx: Context, draft: Draft) -> str:
     models = [*draft.models, *draft.passed]
     if len(models) != 1:
         return "LitModel"
-    for place in ctx.roles.definitions.get(models[0], []):
-        for node in ast.walk(place.value) if place.value is not None else ():
+    values = [place.value for place in ctx.roles.definitions.get(models[0], [])]
+    if models[0].owned:
+        values = [Tracer(ctx.program, ctx.roles.definitions).made(models[0])]
+    for value in values:
+        for node in ast.walk(value) if value is not None else ():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 imported = node.func.id in ctx.program.imports and node.func.id[:1].isupper()
                 if node.func.id in ctx.program.module.classes or imported:

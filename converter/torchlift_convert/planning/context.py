@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torchlift_convert.counting import first_look, holds
+from torchlift_convert.data import without_moves
+from torchlift_convert.deferred import methods_along
+from torchlift_convert.definitions import assigned
 from torchlift_convert.effects import Judge
-from torchlift_convert.names import access
+from torchlift_convert.names import access, flow_of
 from torchlift_convert.nest import Nest
 from torchlift_convert.placing import Placer
 from torchlift_convert.plan import Kind, Param
-from torchlift_convert.program import Item, Program, Var, walk_statements_of_scope
+from torchlift_convert.program import Item, Program, Var, flow_over, walk_statements_of_scope
 from torchlift_convert.references import Reference, item_references
 from torchlift_convert.regions import Gone, Region, Regions
 from torchlift_convert.reserved import unique
-from torchlift_convert.roles import Roles, assigned, variable
+from torchlift_convert.roles import Roles, variable
 from torchlift_convert.storage import Storage, pinned_variables
 from torchlift_convert.values import Values
 
@@ -42,17 +45,29 @@ class Context:
         self.fixed_blocks |= {s for s in self.pre if self.program.script.is_imported(s)}  # its module makes it
         self.placer = Placer(self.pre, self.home, self.judge)
         self.hooks = [i for r in Region for i in self.regions.of(r)]
-        self.hook_refs = item_references(self.hooks, self.roles)
+        self.methods = methods_along(self.program, self.hooks)
+        self.hook_refs = item_references([*self.hooks, *self.methods], self.roles)
+        self.shown = self._shown()
         self.around = self.storage.around
         self.pinned = pinned_variables(self.program, self.nest, self.regions, self.around)
         self.first_look = None if self._surely_starts() else first_look(self.nest.epochs, self.home)
         self.changed = frozenset[Var]().union(*(self.judge.changes(i) for i in self.hooks))  # by the loops
+
+    def _shown(self) -> frozenset[Var]:
+        """Devices kept on the script's object that a hook uses for more than to move something there."""
+        devices = [v for v in self.roles.devices if v.owned]
+        if not devices:
+            return frozenset()
+        bare = [Item(without_moves(i.shape, i.frame, self.program), i.frame) for i in [*self.hooks, *self.methods]]
+        return frozenset(devices) & {v for v, _ in item_references(bare, self.roles)}
 
     def outside(self, var: Var) -> bool:
         """Builtins, imports, names of another scope, functions and classes of the script: read as they are anywhere.
 
         What a function defines inside itself is an object like any other.
         """
+        if var.owned:
+            return var.frame is not None and var.name in var.frame.functions
         if var.frame is None or var.frame is not self.home:
             return True
         if var.name in self.program.imports and not self.roles.definitions.get(var):
@@ -70,6 +85,11 @@ class Context:
         if var not in self.roles.loaders or var in self.storage.bound:
             return None
         return var if var is not None and var.frame is self.home else None
+
+    def fitted(self) -> set[Var]:
+        """The loaders that the Trainer goes through."""
+        headers = [h for h in (self.regions.batches, self.regions.validation) if h is not None]
+        return {v for h in headers if (v := variable(h.iterable, h.source)) is not None}
 
     def validation_loader(self) -> Var | None:
         """The variable that the validation loop iterates."""
@@ -94,6 +114,15 @@ class Context:
     def rest(self) -> list[Item]:
         """Every statement of the home scope besides those of the loops."""
         return [*self.items([*self.pre, *self.nest.post]), *self.around.items]
+
+    def set_before(self, var: Var) -> bool:
+        """Is an attribute of the script's object set by the time that the loops start?"""
+        assert self.program.owner is not None
+        inits = {m for m in self.program.owner.instance.scopes if m.name == "__init__"}
+        bodies = [c.body for c in self.program.owner.instance.classes]
+        must = flow_over([Item(s, self.program.frames[m]) for m in inits for s in m.body]).must
+        must |= flow_over([Item(s, self.home) for s in self.pre]).must
+        return var in must or any(var.name in flow_of(b).must for b in bodies)
 
     def epoch_variable(self) -> set[Var]:
         """The counter of the epoch loop."""

@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass, replace
 
 from torchlift_convert.data import DataSlicer, NotApart, Slice, loader_call
+from torchlift_convert.deferred import reached_functions
 from torchlift_convert.names import own_nodes
 from torchlift_convert.plan import DataPlan, Loader
 from torchlift_convert.planning.context import Context
@@ -13,7 +14,6 @@ from torchlift_convert.planning.fetching import own_state, sources
 from torchlift_convert.program import Item, Var, flow_over
 from torchlift_convert.references import references
 from torchlift_convert.reserved import unique
-from torchlift_convert.storage import reached_functions
 
 
 @dataclass(eq=False)

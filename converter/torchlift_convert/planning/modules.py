@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from torchlift_convert import facts as F
 from torchlift_convert.data import without_moves
+from torchlift_convert.definitions import assigned
 from torchlift_convert.plan import DataPlan
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Var
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.references import references
 from torchlift_convert.regions import Gone
-from torchlift_convert.roles import assigned, variable
+from torchlift_convert.roles import variable
 from torchlift_convert.types import FateKind
 
 MODULE_MOVE = Gone(FateKind.TRAINER, "Trainer: the module is moved to the device")
@@ -30,7 +31,7 @@ class ModulePlanner:
         made: list[Var] = []
         passed: list[Var] = []
         for var in self.ctx.roles.models:
-            stmt = self._construct_of(var)
+            stmt = self._construct_of(var) if not var.owned else None
             (made if stmt is not None and self._self_made(stmt, var, data) else passed).append(var)
         return made, passed
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 
+from torchlift_convert.definitions import assigned
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Item, Var, flow_over
 from torchlift_convert.references import references
-from torchlift_convert.roles import assigned
 from torchlift_convert.syntax import nodes_of
 
 

@@ -6,13 +6,13 @@ import ast
 from dataclasses import dataclass, replace
 
 from torchlift_convert.data import without_moves
+from torchlift_convert.definitions import assigned
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.names import parameters
 from torchlift_convert.plan import DataPlan, Kind, Param
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Item, Var
 from torchlift_convert.references import Reference, references
-from torchlift_convert.roles import assigned
 from torchlift_convert.trainer_args import epochs_of
 
 
@@ -42,7 +42,10 @@ class ParameterPlanner:
         initial = tuple(
             v
             for v in sorted(self.ctx.storage.entering, key=lambda v: v.name)
-            if v.frame is self.ctx.home and v not in state and self._made_before(v) and v in self.ctx.storage.attributes
+            if (v.frame is self.ctx.home or v.owned)
+            and v not in state
+            and self._made_before(v)
+            and v in self.ctx.storage.attributes
         )
         wanted |= {(v, None): None for v in initial}
         wanted |= dict.fromkeys(self._epoch_start_refs())
@@ -54,7 +57,7 @@ class ParameterPlanner:
         }
         settled -= self._loaders_to_pass(data, config) | self.ctx.roles.handed
         settled |= set(self.ctx.roles.models) - set(passed)
-        settled |= self.ctx.roles.devices | moved_makes
+        settled |= self.ctx.roles.devices - self.ctx.shown | moved_makes
         settled |= (self.ctx.storage.bound - set(initial)) | self.ctx.epoch_variable()
         chosen: dict[Reference, None] = {}
         for reference in wanted:
@@ -72,7 +75,7 @@ class ParameterPlanner:
 
     def _loaders_to_pass(self, data: DataPlan | None, config: list[ast.stmt]) -> set[Var]:
         """Loaders that stay in the script although the module reads them: those that no Trainer attribute holds."""
-        trained = {self.ctx.train_loader(), self.ctx.validation_loader()}
+        trained = {self.ctx.train_loader(), self.ctx.validation_loader(), *self.ctx.fitted()}
         early = {v for s in config for v, _ in references(s, self.ctx.home, self.ctx.roles)}
         return {
             v
@@ -81,6 +84,8 @@ class ParameterPlanner:
         }
 
     def _made_before(self, var: Var) -> bool:
+        if var.owned:
+            return self.ctx.set_before(var)
         if any(var in self.ctx.bound_by(s) for s in self.ctx.pre) or var in self.ctx.around.given:
             return True
         if not self.ctx.home.is_module and var.name in parameters_of(self.ctx.home.scope):

@@ -1,0 +1,89 @@
+"""What the script's object must hold again after the Trainer, and which of its methods are still needed."""
+
+from __future__ import annotations
+
+import ast
+
+from torchlift_convert.callers import earlier, tries_around
+from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.planning.context import Context
+from torchlift_convert.program import Var
+from torchlift_convert.removal import unneeded_methods
+from torchlift_convert.tracing import Tracer
+
+
+def refuse_attributes(ctx: Context) -> None:
+    """Attributes of the script's object that hooks cannot hold."""
+    tracer = Tracer(ctx.program, ctx.roles.definitions)
+    settled = {m for v in (*ctx.roles.models, *ctx.roles.optimizers) if (m := tracer.made(v)) is not None}
+    for var in sorted((v for v in ctx.storage.bound if v.owned), key=lambda v: v.name):
+        if any(s is not None and s[0] in settled for s in tracer.sources(var)):
+            raise Refuse(
+                "TL106",
+                f"'{var.said(ctx.home.scope)}' is given another value inside the loop.",
+                ctx.nest.outer,
+                "Make the model and the optimizer once, before the loop.",
+            )
+    for loop in (ctx.nest.epochs, ctx.nest.batches):
+        heads = [loop.target] if isinstance(loop, ast.For) else []
+        counted = any(v.owned for v in ctx.epoch_variable()) and loop is ctx.nest.epochs
+        if counted or any(isinstance(n, ast.Name) and "." in n.id for h in heads for n in ast.walk(h)):
+            raise Refuse("TL102", "The loop counts with an attribute.", loop, "Count with a variable of its own.")
+    for var in ctx.roles.models:
+        if var.frame is not ctx.home and not var.owned and var.frame is not ctx.program.module:
+            raise Refuse(
+                "TL106",
+                f"The optimizer holds parameters of '{var.name}', which the function with the loop does not know.",
+                ctx.nest.outer,
+                "Hand the model over that the optimizer was made for.",
+            )
+
+
+def written_back(ctx: Context) -> tuple[Var, ...]:
+    """Attributes that the loops give a value and that code outside of them reads."""
+    owner = ctx.program.owner
+    if owner is None:
+        return ()
+    bound = [v for v in ctx.storage.attributes if v.owned]
+    unneeded = unneeded_methods(ctx.program, ctx.nest, ctx.hooks, [i.stmt for i in ctx.methods])
+    gone = {id(n) for s in [ctx.nest.outer, *unneeded] for n in ast.walk(s)}
+    gone |= {id(n) for m in owner.instance.scopes if m.name == "__init__" for n in ast.walk(m)}
+    read = {
+        n.id.partition(".")[2]
+        for n in ast.walk(ctx.program.script.tree)
+        if isinstance(n, ast.Name) and "." in n.id and id(n) not in gone and not isinstance(n.ctx, ast.Store)
+    }
+    read |= {
+        n.target.id.partition(".")[2]
+        for n in ast.walk(ctx.program.script.tree)
+        if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name) and id(n) not in gone
+    }
+    found = tuple(v for v in bound if v.name in read or (_runs_again(ctx) and _carries_over(ctx, v)))
+    for var in found:
+        if not ctx.set_before(var):
+            raise Refuse(
+                "TL106",
+                f"'{var.said(ctx.home.scope)}' is first set in the loop and read outside of it, or in a second run.",
+                ctx.nest.outer,
+                "Give it a first value in __init__().",
+            )
+    around = tries_around(ctx.home.scope, ctx.program) if found else []
+    if around:
+        raise Refuse(
+            "TL106",
+            f"A 'try' around the training would find '{found[0].said(ctx.home.scope)}' as it was before the loop.",
+            around[0],
+            "Put the 'try' into the method that trains, around what may fail.",
+        )
+    return found
+
+
+def _runs_again(ctx: Context) -> bool:
+    """May the function with the loops be called more than once?"""
+    return earlier(ctx.home.scope, ctx.program) is None
+
+
+def _carries_over(ctx: Context, var: Var) -> bool:
+    """Would a second run of the loops find the value that the first one left?"""
+    seen = ctx.storage.early | frozenset[Var]().union(*(ctx.judge.reads(i) for i in ctx.methods))
+    return ctx.set_before(var) or var in seen
