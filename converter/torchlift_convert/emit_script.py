@@ -53,6 +53,7 @@ class ScriptWriter:
         self.pre = plan.nest.pre
         self.written: dict[ast.stmt, list[Statement]] = {}  # what stands where a statement stood
         self.used: set[str] = set()  # names that the output mentions
+        self.came: set[str] = set()  # definitions of other files that come to the script
         self.own = {id(n) for n in statements_of(self.script.module.body)}  # the user's own lines: not to be formatted
 
     def write(self) -> cst.Module:
@@ -61,14 +62,17 @@ class ScriptWriter:
         classes = self._classes()
         own = self._followed_functions()
         body: list[Statement] = []
+        arrived: list[Statement] = []  # definitions of other files that changed
         functions: list[tuple[int, ast.stmt]] = []  # followed functions, with their places in the body
         changed = changed_links(self.script, self.written)
+        self.came = {s.name for s in changed if isinstance(s, (ast.FunctionDef, ast.ClassDef))}
         for stmt in self._top_level():
             body += [made for anchor, made in classes if stmt is anchor]
             if self.script.is_linked(stmt) and stmt not in changed:
                 body += self.written.get(stmt, [])  # what was written in front of it; itself, it stays in its file
             elif self.script.is_linked(stmt) and stmt not in own:
-                body += [_spaced(n) for n in self._carried_top(stmt)]
+                arrived += [_spaced(n) for n in self._carried_top(stmt)]
+                body += arrived[-1:]
             elif stmt in own:
                 body += [n for n in self._carried_top(stmt) if not self._defines(n, stmt)]
                 functions.append((len(body), stmt))
@@ -77,12 +81,15 @@ class ScriptWriter:
         self.used = used_names(ast.parse(cst.Module(body).code))
         for place, stmt in reversed(self._still_called(functions)):
             body[place:place] = [n for n in self._carried_top(stmt) if self._defines(n, stmt)]
-        return self.script.module.with_changes(body=self._spread(body, [made for _, made in classes]))
+        return self.script.module.with_changes(body=self._spread(body, [*(made for _, made in classes), *arrived]))
 
     def _spread(self, body: list[Statement], classes: list[Statement]) -> list[Statement]:
         """Two blank lines behind each generated class."""
         out: list[Statement] = []
+        users = {id(self.script.line.get(s, n)): s for s, n in self.script.node.items()}
         for node in body:
+            if id(node) in users:
+                self.origins.stmt_of.setdefault(id(node), users[id(node)])
             if out and any(out[-1] is made for made in classes) and not any(node is made for made in classes):
                 lead = list(node.leading_lines)
                 blank = next((n for n, line in enumerate(lead) if line.comment is not None), len(lead))
@@ -164,6 +171,7 @@ class ScriptWriter:
         moved = {*plan.module.init, *plan.config, *plan.dropped}
         if plan.data is not None:
             moved |= {*plan.data.setup, *(one.stmt for one in plan.data.loaders)}
+        moved = {s for s in moved if s not in plan.dropped or not self.script.is_imported(s)}
         refuse_moved(self.script, moved)
         return moved
 

@@ -41,6 +41,7 @@ from torchlift_convert.regions import (
 from torchlift_convert.roles import Roles, variable
 from torchlift_convert.samplers import tells_epoch
 from torchlift_convert.showing import stands_in_bars
+from torchlift_convert.sight import out_of_sight
 from torchlift_convert.syntax import exits_of, nodes_of
 from torchlift_convert.types import FateKind
 
@@ -108,7 +109,9 @@ class Evaluation:
             isinstance(f, F.Mode) and not f.training
             for f in facts_of(self.program.script.tree, self.program.module, self.program)
         )
-        if script_evaluates and not validated:
+        around = [(s, self.nest.home) for s in self.nest.pre]
+        around += [(i.stmt, i.frame) for i in (*self.nest.before, *self.nest.body, *self.nest.after)]
+        if (script_evaluates and not validated) or out_of_sight(around, self.roles.models, self.program):
             return list(items)
         kept: list[Item] = []
         for item in items:

@@ -64,15 +64,18 @@ def changed_links(script: Script, written: Collection[ast.stmt]) -> set[ast.stmt
         changed |= more
 
 
-def with_links(module: cst.Module, links: Links, used: set[str]) -> tuple[cst.Module, dict[str, str]]:
-    """Import what the output mentions of other files, and say what it is called; ``used`` gets the imports' names."""
+def with_links(module: cst.Module, links: Links, used: set[str], came: set[str]) -> tuple[cst.Module, dict[str, str]]:
+    """Import what the output mentions of other files, and say what it is called; ``used`` gets the imports' names.
+
+    ``came``: what the output defines itself now.
+    """
     tree = ast.parse(module.code)
     taken = used_names(tree) | {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
     taken |= {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-    final = links.final(used, taken - set(links.names))
+    final = links.final(used | came, taken - set(links.names), came)
     used |= {called.partition(".")[0] for called in final.values()}
     body = list(module.body)
-    for line in links.imports(final):
+    for line in links.imports(final, came):
         body.insert(end_of_head(body) + 1, cst.parse_statement(line))
     return module.with_changes(body=body), final
 

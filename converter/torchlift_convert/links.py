@@ -88,23 +88,28 @@ class Links:
         """What a reader calls a name of the text."""
         return self.names[name].bare if name in self.names else name
 
-    def final(self, used: set[str], taken: set[str]) -> dict[str, str]:
-        """What each linked name that the output uses is called there. ``taken``: the identifiers of the output."""
+    def final(self, used: set[str], taken: set[str], came: set[str]) -> dict[str, str]:
+        """What each linked name that the output uses is called there.
+
+        ``taken``: the identifiers of the output; ``came``: names that it defines itself now.
+        """
         out: dict[str, str] = {}
         given: dict[str, str] = {}
         for key in sorted(used & set(self.names)):
             name = self.names[key]
             free = name.plain not in taken | {*given.values()}
             given[key] = name.plain if free else key
-            out[key] = name.path or given[key] + name.tail
+            out[key] = given[key] if key in came else name.path or given[key] + name.tail
         return out
 
-    def imports(self, final: dict[str, str]) -> list[str]:
+    def imports(self, final: dict[str, str], came: set[str]) -> list[str]:
         """The imports that the output needs beside the script's."""
         plain: dict[str, list[str]] = {}
         out: list[str] = []
         for key, called in final.items():
             name = self.names[key]
+            if key in came:
+                continue
             line = name.imported_as(called.removesuffix(name.tail))
             base, _, what = line.partition(" import ")
             if name.path is None and what and what not in plain.setdefault(base, []):

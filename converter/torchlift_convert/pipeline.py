@@ -123,7 +123,7 @@ def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
     links = script.links
     final: dict[str, str] = {}
     if links is not None:
-        module, final = with_links(module, links, writer.used)
+        module, final = with_links(module, links, writer.used, writer.came)
     module = with_import(module, lightning, target)
     before, spared = (script.tree, frozenset[str]()) if links is None else (links.script, links.loud)
     module = without_unused_imports(module, before, writer.used, spared)

@@ -112,28 +112,29 @@ class Library:
 
     def _find(self, name: str) -> Module | None:
         parts = name.split(".")
-        if not all(p.isidentifier() for p in parts) or parts[0] in sys.stdlib_module_names:
+        if not all(p.isidentifier() for p in parts):
             return None
-        if len(parts) > 1 and self.module(parts[0]) is None and not self._is_namespace(parts[0]):
+        root = self._root_of(parts[0])
+        if parts[0] in sys.stdlib_module_names:  # which of the two is imported is not known here
+            known = root is None or parts[0] in sys.builtin_module_names
+            return None if known else Module(name, f"{name.replace('.', '/')}.py", "", "", ast.Module([], []))
+        if len(parts) > 1 and self.module(parts[0]) is None and root is not None:
             return None
-        for root in self._roots_of(parts[0]):
-            base = "/".join([*([root] if root else []), *parts])
+        for folder in self.roots if root is None else [root]:
+            base = "/".join([*([folder] if folder else []), *parts])
             for path, package in ((f"{base}/__init__.py", name), (f"{base}.py", ".".join(parts[:-1]))):
                 data = self.read(path)
                 if data is not None:
                     return None if path == self.script else self._parsed(name, path, package, data)
         return None
 
-    def _roots_of(self, top: str) -> list[str]:
-        """The one root that a top-level name is found in; of a folder without __init__.py, all roots."""
+    def _root_of(self, top: str) -> str | None:
+        """The root that a top-level module or package is found in; None: in none, or it is a folder of modules."""
         for root in self.roots:
             base = f"{root}/{top}" if root else top
             if self.read(f"{base}/__init__.py") is not None or self.read(f"{base}.py") is not None:
-                return [root]
-        return list(self.roots)
-
-    def _is_namespace(self, top: str) -> bool:
-        return len(self._roots_of(top)) == len(self.roots)
+                return root
+        return None
 
     @staticmethod
     def _parsed(name: str, path: str, package: str, data: bytes) -> Module | None:

@@ -74,6 +74,8 @@ class Lookup:
                 return Local(module, name, definition)
             case ast.Assign(targets=[ast.Name()]) | ast.AnnAssign(target=ast.Name(), value=ast.expr()) as definition:
                 return Local(module, name, definition)
+            case ast.Assign(targets=[ast.Tuple(elts=elts)]) as definition if all(isinstance(e, ast.Name) for e in elts):
+                return Local(module, name, definition)
             case ast.Import(names=aliases):
                 return self._imported(next(a for a in aliases if (a.asname or a.name.partition(".")[0]) == name))
             case ast.ImportFrom(names=aliases) as stmt:
@@ -100,15 +102,23 @@ class Lookup:
             return Whole(inside) if inside is not None else External(f"{base}.{name}", f"from {base} import {name}")
         if depth > 20:
             return None
-        return self.meaning(found, name, depth + 1) or self._submodule(found, name)
+        meaning = self.meaning(found, name, depth + 1)
+        if isinstance(meaning, Local) and self.changes(meaning.module, meaning.name):
+            return None  # a copy of the value that it had then
+        return meaning or self._submodule(found, name)
 
     def _by_star(self, module: Module, stmt: ast.ImportFrom, name: str, depth: int) -> Meaning | None:
         """What a name means through ``from x import *``; a library's may bind any name that is not a builtin."""
         source = self.library.module(module.absolute(stmt))
+        unknown = Local(module, name, None)
         if source is None or depth > 20:
-            return None if hasattr(builtins, name) else Local(module, name, None)
-        if source.exported is not None:
-            return self.meaning(source, name, depth + 1) if name in source.exported else None
-        if "__all__" in source.bindings:
-            return Local(module, name, None)
-        return None if name.startswith("_") else self.meaning(source, name, depth + 1)
+            return None if hasattr(builtins, name) else unknown
+        if source.exported is not None and name not in source.exported:
+            return None
+        if source.exported is None and "__all__" in source.bindings:
+            return unknown
+        if source.exported is None and name.startswith("_"):
+            return None
+        meaning = self.meaning(source, name, depth + 1)
+        changes = isinstance(meaning, Local) and self.changes(meaning.module, meaning.name)
+        return unknown if changes else meaning

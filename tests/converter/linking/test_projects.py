@@ -211,3 +211,92 @@ def test_nothing_outside_the_project_is_read(tmp_path: Path) -> None:
 def test_a_file_that_only_defines_things_is_no_script(tmp_path: Path) -> None:
     files = PROJECT | {"again.py": "from engine import train_one_epoch\n\n\ndef f():\n    train_one_epoch()\n"}
     assert converted(files, tmp_path, "again.py").status is Status.NO_LOOP
+
+
+def test_variables_that_something_else_counts(tmp_path: Path) -> None:
+    """``from utils import calls`` is a copy of the value at that time; ``utils.calls`` is the variable."""
+    files = PROJECT | {
+        "utils.py": UTILS + "\n\ncalls = 0\n\n\ndef bump():\n    global calls\n    calls += 1\n    return calls\n",
+        "engine.py": ENGINE.replace("import AverageMeter, accuracy", "import AverageMeter, accuracy, bump, calls")
+        .replace("        meter.update", "        n = bump()\n        meter.update")
+        .replace("print(epoch, i,", "print(epoch, i, n, calls,"),
+        "train.py": SCRIPT.replace("import torch\n", "import torch\nimport utils\n").replace(
+            'print("epoch"', 'print(utils.calls, "epoch"'
+        ),
+    }
+    assert "from engine import EVERY, calls\n" in code_of(files, tmp_path)
+
+
+def test_options_and_constants_of_other_files(tmp_path: Path) -> None:
+    files = PROJECT | {
+        "config.py": "import torch\n\nDEVICE = torch.device('cpu')\nEPOCHS, LR = 3, 0.1\n",
+        "options.py": "import argparse\n\nparser = argparse.ArgumentParser()\n"
+        'parser.add_argument("--hidden", type=int, default=16)\nargs = parser.parse_args([])\n',
+        "train.py": SCRIPT.replace("import torch\n", "import torch\nfrom config import *\nfrom options import args\n")
+        .replace("range(3)", "range(EPOCHS)")
+        .replace("lr=0.1", "lr=LR")
+        .replace("Net(16)", "Net(args.hidden).to(DEVICE)"),
+    }
+    code = code_of(files, tmp_path)
+    assert "max_epochs=EPOCHS" in code
+    assert "args.hidden" in code
+
+
+def test_data_that_a_module_makes_while_it_is_imported(tmp_path: Path) -> None:
+    files = PROJECT | {
+        "data.py": DATA + "\n\ntrain_loader, test_loader = get_loaders(8)\n",
+        "train.py": SCRIPT.replace("import get_loaders", "import test_loader, train_loader").replace(
+            "    train_loader, test_loader = get_loaders(8)\n", ""
+        ),
+    }
+    assert "trainer.fit(lit_model, train_loader, test_loader)" in code_of(files, tmp_path)
+
+
+def test_the_script_is_only_the_way_in(tmp_path: Path) -> None:
+    """Every function from the script down to the loop comes along."""
+    run = SCRIPT.replace('if __name__ == "__main__":\n    main()\n', "").replace("def main", "def go")
+    files = PROJECT | {
+        "run.py": run + '\n\ndef main():\n    print("start")\n    go()\n    print("end")\n',
+        "train.py": 'import run\n\nif __name__ == "__main__":\n    run.main()\n',
+    }
+    code = code_of(files, tmp_path)
+    assert "def go():" in code and "def main():" in code and "import run" not in code
+
+
+REPLACED = """
+import torch
+
+from data import get_loaders
+from engine import evaluate, train_one_epoch
+from models import Net
+
+_evaluate = evaluate
+
+
+def evaluate(model, loader):
+    torch.rand(1)
+    return _evaluate(model, loader)
+
+
+torch.manual_seed(0)
+train_loader, test_loader = get_loaders(8)
+model = Net(16)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for epoch in range(3):
+    loss = train_one_epoch(model, train_loader, optimizer, epoch)
+    print("epoch", epoch, f"{loss:.6f}", f"{evaluate(model, test_loader):.6f}")
+"""
+
+
+def test_a_function_out_of_sight_may_leave_the_model_in_evaluation_mode(tmp_path: Path) -> None:
+    assert "self.model.train()" in code_of(PROJECT | {"train.py": REPLACED}, tmp_path)
+
+
+def test_a_file_with_a_name_of_the_standard_library_is_not_known(tmp_path: Path) -> None:
+    engine = ENGINE.replace("from utils", "from types import wait\nfrom utils").replace(
+        "        meter.up", "        wait()\n        meter.up"
+    )
+    files = PROJECT | {"types.py": "def wait():\n    pass\n", "engine.py": engine}
+    code = converted(files, tmp_path).code
+    assert code is not None
+    assert code.index("        wait()") > code.index("def on_train_batch_end")
