@@ -9,6 +9,7 @@ from dataclasses import replace
 from torchlift_convert import directives
 from torchlift_convert.check import Broken, check
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.hidden import Hidden, acts
 from torchlift_convert.ledger import became_of, fates_of
 from torchlift_convert.links import Links
 from torchlift_convert.pipeline import emit, find, findings_of, make_plan
@@ -70,7 +71,7 @@ def _convert(
         rendered, origins = emit(plan, target)
         check(script, rendered)
     except Refuse as refusal:
-        return Result(Status.REFUSED, diagnostics=(refusal.diagnostic,))
+        return Result(Status.REFUSED, diagnostics=(refusal.diagnostic,), hidden=isinstance(refusal, Hidden))
     except Broken as broken:
         return Result(Status.REFUSED, diagnostics=(broken.diagnostic,))
     return Result(
@@ -96,18 +97,6 @@ def _links(text: str, tree: ast.Module, options: Options) -> Links | None:
     project = options.project
     modules = library.Library(project.read, project.roots, project.path)
     return linker.link(text, tree, modules, project.package)
-
-
-def acts(tree: ast.Module) -> bool:
-    """Does a file do more than define things, so that it may be a script?"""
-    return any(
-        isinstance(s, (ast.Expr, ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Assign)) and _calls(s)
-        for s in tree.body
-    )
-
-
-def _calls(stmt: ast.stmt) -> bool:
-    return any(isinstance(n, ast.Call) for n in ast.walk(stmt))
 
 
 def _unreadable(error: Unreadable) -> Result:

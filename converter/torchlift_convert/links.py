@@ -80,9 +80,18 @@ class Links:
             result,
             became=tuple(map(placed, result.became)),
             fates=tuple(fates),
-            diagnostics=tuple(map(placed, result.diagnostics)),
+            diagnostics=tuple(replace(placed(d), message=self.worded(d.message)) for d in result.diagnostics),
             vouched=tuple(map(placed, result.vouched)),
         )
+
+    def worded(self, sentence: str) -> str:
+        """A sentence that speaks of lines of the text, speaking of those of the files."""
+
+        def place(number: re.Match[str]) -> str:
+            file, line = self.place(int(number[0]))
+            return f"{line} of {file}" if file else str(line)
+
+        return re.sub(r"\blines? \d+(?:, \d+)*", lambda found: re.sub(r"\d+", place, found[0]), sentence)
 
     def plain(self, name: str) -> str:
         """What a reader calls a name of the text."""

@@ -162,6 +162,7 @@ class Result:
     fates: tuple[Fate, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     vouched: tuple[Vouch, ...] = ()
+    hidden: bool = False  # refused, because nothing at the file's top level leads to the training in it
 
     @property
     def refusals(self) -> tuple[Diagnostic, ...]:

@@ -29,7 +29,11 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """What the user asked for. ``output`` is -o's value; ``force`` lets an existing output be replaced."""
+    """What the user asked for.
+
+    ``output`` is -o's value; ``force`` lets an existing output be replaced; ``root`` is the folder of the project, None
+    when it has to be found.
+    """
 
     path: str
     mode: Mode = Mode.WRITE
@@ -39,6 +43,7 @@ class Job:
     direction: Direction = Direction.CONVERT
     choice: Choice = EVERYTHING
     vouched: frozenset[tuple[str, int]] = frozenset()  # what the user has said, besides what the script says
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def _run(job: Job, converter: Converter, prove: Prover | None) -> Done:
         source = files.read_source(job.path)
         outcome = replace(outcome, name=source.name)
         output = choose_output(job, source)
-        project = project_of(source.path) if source.path is not None else None
+        project = project_of(source.path, job.root) if source.path is not None else None
         result = converter(source.data, Options(job.target, source.name, job.vouched, project))
         result = replace(result, diagnostics=job.choice.told(result.diagnostics))
         outcome = replace(outcome, result=result)

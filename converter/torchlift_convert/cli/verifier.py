@@ -46,10 +46,19 @@ def pass_on(arguments: Sequence[str]) -> int:
 
 
 def prover(
-    script_arguments: Sequence[str], steps: int | None = None, timeout: float | None = None
+    script_arguments: Sequence[str],
+    steps: int | None = None,
+    timeout: float | None = None,
+    roots: tuple[Path, Path] | None = None,
 ) -> Callable[[Path, Path], Verdict]:
-    """What compares two scripts by running them with these arguments, within these bounds."""
-    options = [f"--{name}={value}" for name, value in (("steps", steps), ("timeout", timeout)) if value is not None]
+    """What compares two scripts by running them with these arguments, within these bounds.
+
+    ``roots``: the folders that the two runs get copies of; None: each script's own.
+    """
+    given: list[tuple[str, object]] = [("steps", steps), ("timeout", timeout)]
+    if roots is not None:
+        given += [("root", os.path.abspath(roots[0])), ("root-after", os.path.abspath(roots[1]))]
+    options = [f"--{name}={value}" for name, value in given if value is not None]
     return lambda before, after: compare(before, after, options, script_arguments)
 
 

@@ -33,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="for Python, numpy and torch (0)")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the folder to copy (default: that of the script)")
+    parser.add_argument(
+        "--root-after", type=Path, metavar="DIR", help="the folder to copy for AFTER, when it is another"
+    )
     linked = "a folder below the root to link instead of copying; the scripts must only read there"
     parser.add_argument("--link", type=Path, action="append", default=[], metavar="DIR", help=linked)
     parser.add_argument("--target", choices=sorted(TARGETS), help="run AFTER on this runtime, whichever it imports")
@@ -79,7 +82,10 @@ def _prove(options: argparse.Namespace, args: tuple[str, ...], say: Say) -> Proo
         if not path.is_file():
             raise scratch.ScratchError(f"{path} is no file.")
     limits = Limits(options.steps, options.timeout, options.seed)
-    before, after = plan(options.before, options.after, args, limits, options.root, tuple(options.link), options.target)
+    links = tuple(options.link)
+    before, after = plan(
+        options.before, options.after, args, limits, options.root, links, options.target, options.root_after
+    )
     _announce(before, after, say)
     return prove(before, after, say=say)
 

@@ -41,10 +41,16 @@ def plan(
     root: Path | None = None,
     links: tuple[Path, ...] = (),
     target: str | None = None,
+    root_after: Path | None = None,
 ) -> tuple[Run, Run]:
     """The two runs. What is copied is `root`, or the folder of the script; the working folder is the current one where
-    that lies inside, else the script's own."""
+    that lies inside, else the script's own. `root_after` is for an AFTER in a tree of its own: its run stands there
+    where the first one stands in its tree."""
     first = _run(before, args, limits, root, links)
+    if root_after is not None and root_after.resolve() != first.root:
+        second = _run(after, args, limits, root_after, links)
+        folder = second.root / first.folder.relative_to(first.root)
+        return first, replace(second, folder=folder, called=first.root.name, target=target)
     inside = after.resolve().is_relative_to(first.root)
     second = _run(after, args, limits, first.root if inside else root, links)
     if inside:

@@ -47,6 +47,7 @@ class Run:
     timeout: float | None = None
     target: str | None = None
     linked: frozenset[Path] = field(default_factory=frozenset)
+    called: str = ""  # what the copy is called; else as the root is
 
 
 def trace(run: Run, launcher: launch.Launcher = launch.fresh, scratch_root: Path | None = None) -> Trace:
@@ -57,7 +58,7 @@ def trace(run: Run, launcher: launch.Launcher = launch.fresh, scratch_root: Path
     """
     with tempfile.TemporaryDirectory(prefix=scratch.PREFIX, dir=scratch_root) as own:
         base = scratch_root or Path(own)
-        copied = base / "folder" / (run.root.name or "root")
+        copied = base / "folder" / (run.called or run.root.name or "root")
         try:
             scratch.copy(run.root, copied, run.linked)
             return _trace_in(run, copied, Path(own), launcher)

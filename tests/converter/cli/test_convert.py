@@ -100,7 +100,6 @@ def test_check_finds_nothing_where_there_is_no_loop(
     ("name", "said"),
     [
         ("missing.py", "missing.py: cannot be read: no such file or directory.\n"),
-        (".", ".: this is a directory. Remedy: name one Python file.\n"),
         ("train.py/x.py", "train.py/x.py: cannot be read: not a directory.\n"),
     ],
 )

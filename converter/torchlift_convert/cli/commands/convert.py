@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,10 +44,11 @@ def register(app: typer.Typer) -> None:
 def convert(
     ctx: typer.Context,
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH", help="Python scripts, or patterns; - reads standard input.")
+        list[str], typer.Argument(metavar="PATH", help="Python scripts, patterns, or a folder; - reads standard input.")
     ],
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write there; - is standard output.")
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write there (of a folder: a copy); - is standard output."),
     ] = None,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Replace PATH, keeping the original as PATH.bak (numbered if taken).")
@@ -79,7 +83,8 @@ def convert(
     """Convert plain PyTorch training scripts to a LightningModule, a LightningDataModule and a short main.
 
     Writes PATH's name with _lightning beside it, never over the original. Scripts are read, not run, unless --verify
-    is given. The report goes to standard output, or to standard error when the code or a patch goes there.
+    is given. The report goes to standard output, or to standard error when the code or a patch goes there. Of a folder,
+    each script that trains is converted; with -o, into a copy of the folder.
 
     \b
     Exit codes (of several scripts, the highest; one without a training loop counts only when all are):
@@ -106,16 +111,62 @@ def convert(
         raise typer.BadParameter("go with --verify, which runs the script.", param_hint="--steps, --timeout and --")
     if interactive:
         check_terminal(names)
+    given = given_settings(target, select, ignore, fail_on)
     prove = None
     if verify:
         from torchlift_convert.cli import verifier
 
         prove = verifier.prover(arguments, steps, timeout)
-    given = given_settings(target, select, ignore, fail_on)
+    if len(names) == 1 and os.path.isdir(names[0]):
+        running = None if prove is None else partial(verifier.prover, arguments, steps, timeout)
+        with our_bugs(names[0]):
+            preparing = partial(prepare, given=given, force=force, isolated=isolated)
+            code = convert_folder(names[0], output, mode, preparing, jobs, running, format, force=force, quiet=quiet)
+        raise typer.Exit(code)
     work = [prepare(name, mode, output, given, force=force, isolated=isolated) for name in names]
     with our_bugs(names[0] if len(names) == 1 else "these scripts"):
         code = carry_out(work, workers_for(jobs, len(work)), mode, prove, format, interactive=interactive, quiet=quiet)
     raise typer.Exit(code)
+
+
+def convert_folder(
+    folder: str,
+    output: str | None,
+    mode: Mode,
+    preparing: Callable[[str, Mode, str | None], Job | Done],
+    jobs: int | None,
+    running: Callable[[tuple[Path, Path]], Prover] | None,
+    format: Format,
+    *,
+    force: bool,
+    quiet: bool,
+) -> int:
+    """Each script of a folder, with a summary of all of them; the exit code."""
+    from torchlift_convert.cli import reporting
+    from torchlift_convert.cli.conversion import Mode
+    from torchlift_convert.cli.exits import ExitCode
+    from torchlift_convert.cli.folder import run_folder
+    from torchlift_convert.cli.summary import json_summary, summary
+
+    if mode is Mode.STDOUT:
+        raise typer.BadParameter("a folder is written to a folder.", param_hint="--output -")
+    done = run_folder(
+        Path(folder), Path(output) if output is not None else None, mode, preparing, jobs, running, force=force
+    )
+    if done.product is not None:
+        typer.echo(done.product, nl=False)
+    for trace in done.traces:
+        typer.echo(trace, err=True)
+    failed = not done.outcomes or done.exit not in (ExitCode.DONE, ExitCode.LEFT)
+    aside = done.product is not None or (failed and format is Format.TEXT)
+    if format is Format.TEXT:
+        text = summary(done, quiet=quiet)
+    elif format is Format.JSON:
+        text = json_summary(done)
+    else:
+        text = reporting.document(done.outcomes, done.exit, format)
+    typer.echo(text, err=aside)
+    return done.exit
 
 
 def choose_mode(paths: Sequence[str], output: str | None, *, in_place: bool, diff: bool, check: bool) -> Mode:
