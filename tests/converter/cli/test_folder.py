@@ -30,7 +30,7 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 for epoch in range(2):
     train_one_epoch(model, loader, optimizer)
 """
-REFUSED = SCRIPT.replace("for epoch in range(2):", "while True:")
+REFUSED = SCRIPT.replace("    train_one_epoch(", '    {"a": train_one_epoch}["a"](')
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_one_is_refused(project: Path) -> None:
     code, said = convert("project", "-o", "out")
     assert code == 1
     assert "Converted 1 of 2 training scripts in project to out." in said
-    assert "other.py:9: TL102:" in said
+    assert "engine.py:4: TL107:" in said
     assert (project.parent / "out" / "other.py").read_text() == REFUSED
 
 
