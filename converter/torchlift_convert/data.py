@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from torchlift_convert import facts as F
 from torchlift_convert.definitions import assigned
+from torchlift_convert.devices import moves
 from torchlift_convert.effects import Judge
 from torchlift_convert.nest import Nest
-from torchlift_convert.program import Item, Program, Var, item_flow
+from torchlift_convert.program import Frame, Item, Program, Var, item_flow
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.references import references
 from torchlift_convert.roles import Roles
@@ -88,7 +89,9 @@ class DataSlicer:
             raise NotApart("the statement that makes the data also prints", stmt)
         out.statements[stmt] = None
         work = [v for v in item_flow(item).may if v not in out.variables]
-        for reference in references(without_moves(stmt, self.nest.home, self.program), self.nest.home, self.roles):
+        for reference in references(
+            without_moves(stmt, self.nest.home, self.roles, self.program), self.nest.home, self.roles
+        ):
             var, attr = reference
             if self.is_outside(var):
                 continue
@@ -114,19 +117,19 @@ class DataSlicer:
         )
 
 
-def without_moves(stmt: ast.stmt, frame: object, program: Program) -> ast.stmt:
+def without_moves(stmt: ast.stmt, frame: Frame, roles: Roles, program: Program) -> ast.stmt:
     """The statement with ``x.to(device)`` read as ``x``: the Trainer moves what it is given."""
     import copy
 
     class Strip(ast.NodeTransformer):
         def visit_Call(self, node: ast.Call) -> ast.AST:
-            fact = fact_of(node, frame, program)  # type: ignore[arg-type]
+            gone = moves(fact_of(node, frame, program), frame, roles, program)
             self.generic_visit(node)
-            if isinstance(fact, F.Move) and (fact.device is None or not isinstance(fact.device, ast.Attribute)):
+            if gone:
                 return node.func.value if isinstance(node.func, ast.Attribute) else node
             return node
 
-    if not any(isinstance(f, F.Move) for f in facts_of(stmt, frame, program)):  # type: ignore[arg-type]
+    if not any(isinstance(f, F.Move) for f in facts_of(stmt, frame, program)):
         return stmt
     return Strip().visit(copy.deepcopy(stmt))
 

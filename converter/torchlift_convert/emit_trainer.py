@@ -105,7 +105,7 @@ class TrainerWriter:
     def _arguments(self) -> list[str]:
         plan = self.plan
         count = rewrite_text(plan.max_epochs, plan.nest.home, self.env)
-        out = [f"max_epochs={count}", f"accelerator={plan.accelerator}", "devices=1"]
+        out = [f"max_epochs={count}", f"accelerator={plan.accelerator}", f"devices={plan.devices}"]
         if plan.regions.clip is not None:
             clip = plan.regions.clip[0]
             out.append(f"gradient_clip_val={ast.unparse(clip.limit)}")

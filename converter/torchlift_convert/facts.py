@@ -55,10 +55,15 @@ class Mode(Fact):
 
 @dataclass(frozen=True, eq=False)
 class Move(Fact):
-    """``value.to(device)`` or ``value.cuda()``; ``device`` is None for the latter."""
+    """``value.to(device)`` or ``value.cuda()``; ``device`` is None for the latter, which may say the GPU's ``index``.
+
+    ``plain``: it does nothing else; ``value.to(device, torch.float32)`` does. What is given may be a dtype too.
+    """
 
     value: ast.expr
     device: ast.expr | None
+    index: ast.expr | None = None
+    plain: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,6 +98,7 @@ class Plan:
     config: tuple[ast.stmt, ...]
     trainer: str
     accelerator: str
+    devices: str
     max_epochs: str
     epoch_name: str | None  # the property that counts as the script does, None when current_epoch does
     epoch_start: str | None

@@ -219,20 +219,27 @@ def _devices(
                 if var is None or not defs.get(var):
                     continue
                 if var.owned:
-                    texts = [s is not None and _is_text_or_device(s[0], s[1], program) for s in tracer.sources(var)]
+                    texts = [s is not None and _names_device(*s, defs, program) for s in tracer.sources(var)]
                 else:
-                    texts = [_is_text_or_device(d.value, d.frame, program) for d in defs[var]]
+                    texts = [_names_device(d.value, d.frame, defs, program) for d in defs[var]]
                 if all(texts):
                     found.add(var)
     return frozenset(found)
 
 
-def _is_text_or_device(value: ast.expr | None, frame: Frame, program: Program) -> bool:
+def _names_device(
+    value: ast.expr | None, frame: Frame, defs: dict[Var, list[Definition]], program: Program, depth: int = 0
+) -> bool:
+    """Is it a device, a text that names one, or a variable that is nothing else wherever it is handed over?"""
     match value:
         case ast.Constant(value=str()):
             return True
         case ast.IfExp(body=body, orelse=orelse):
-            return _is_text_or_device(body, frame, program) and _is_text_or_device(orelse, frame, program)
+            return all(_names_device(one, frame, defs, program, depth) for one in (body, orelse))
+        case ast.Name():
+            var = variable(value, frame)
+            places = defs.get(var, []) if var is not None and depth < 8 else []
+            return bool(places) and all(_names_device(p.value, p.frame, defs, program, depth + 1) for p in places)
         case ast.Call():
             return isinstance(fact_of(value, frame, program), F.MakesDevice)
     return False

@@ -6,6 +6,8 @@ import ast
 from dataclasses import dataclass, replace
 
 from torchlift_convert import facts as F
+from torchlift_convert.data import without_moves
+from torchlift_convert.devices import placement_of
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.names import access
@@ -25,7 +27,7 @@ from torchlift_convert.reserved import attribute_name, unique
 from torchlift_convert.roles import variable
 from torchlift_convert.syntax import nodes_of
 from torchlift_convert.tracing import Tracer
-from torchlift_convert.trainer_args import accelerator_of, epochs_of
+from torchlift_convert.trainer_args import epochs_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,10 +212,9 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
     alias_after = tuple(v for v in candidates if v in live or any(v in ctx.judge.reads(i) for i in after))
     alias_after += tuple(v for v in ctx.epoch_variable() if v in ctx.storage.needed_after - ctx.storage.pinned)
     alias_after += tuple(v for v in _known_by_name(ctx, draft) if v not in (*alias_after, *alias_before))
-    accelerator, device_gone = accelerator_of(
-        ctx.program, ctx.nest, ctx.roles, [*before, *after, *around, *ctx.hooks], ctx.judge
-    )
-    ctx.dropped |= device_gone
+    own = [Item(without_moves(s, ctx.home, ctx.roles, ctx.program), ctx.home) for s in [*draft.init, *draft.config]]
+    placement = placement_of(ctx.program, ctx.nest, ctx.roles, [*before, *after, *own, *ctx.hooks], ctx.judge)
+    ctx.dropped |= placement.gone
     epochs = epochs_of(ctx.nest, ctx.program)
     read = {v for v, _ in ctx.hook_refs} - ctx.storage.pinned
     counters = [v for v in ctx.epoch_variable() if v in read]
@@ -240,7 +241,8 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
         data=draft.data and replace(draft.data, instance=_data_name([*before, *after, *around])),
         config=draft.config,
         trainer=unique("trainer", seen),
-        accelerator=accelerator,
+        accelerator=placement.accelerator,
+        devices=placement.devices,
         max_epochs=epochs.count,
         epoch_name=_epoch_name(counters, epochs.start, names, late),
         epoch_start=epochs.start,

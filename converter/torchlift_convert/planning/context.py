@@ -58,7 +58,8 @@ class Context:
         devices = [v for v in self.roles.devices if v.owned]
         if not devices:
             return frozenset()
-        bare = [Item(without_moves(i.shape, i.frame, self.program), i.frame) for i in [*self.hooks, *self.methods]]
+        items = [*self.hooks, *self.methods]
+        bare = [Item(without_moves(i.shape, i.frame, self.roles, self.program), i.frame) for i in items]
         return frozenset(devices) & {v for v, _ in item_references(bare, self.roles)}
 
     def outside(self, var: Var) -> bool:

@@ -24,7 +24,9 @@ def own_state(ctx: Context) -> frozenset[Var]:
 def sources(ctx: Context) -> dict[Reference, None] | None:
     """What the fetching of batches reads from before the loops; None when it reads what the other hooks make."""
     fetch, own = ctx.regions.of(Region.FETCH), own_state(ctx)
-    bare = [replace(i, stmt=without_moves(i.stmt, i.frame, ctx.program)) if not i.holes else i for i in fetch]
+    bare = [
+        replace(i, stmt=without_moves(i.stmt, i.frame, ctx.roles, ctx.program)) if not i.holes else i for i in fetch
+    ]
     given = loop_variables(ctx.regions.batches) | flow_over(list(fetch)).may
     trained = {*ctx.roles.trained, *ctx.roles.optimizers, *ctx.roles.schedulers, *ctx.roles.losses}
     foreign = (ctx.storage.bound | ctx.storage.pinned | ctx.epoch_variable()) - own - given

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torchlift_convert import facts as F
 from torchlift_convert.data import without_moves
 from torchlift_convert.definitions import assigned
+from torchlift_convert.devices import moves
 from torchlift_convert.plan import DataPlan
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Var
@@ -63,7 +64,7 @@ class ModulePlanner:
 
     def _self_made(self, stmt: ast.stmt, var: Var, data: DataPlan | None) -> bool:
         """Can the module make it from options, numbers and what stands at module level?"""
-        bare = without_moves(stmt, self.ctx.home, self.ctx.program)
+        bare = without_moves(stmt, self.ctx.home, self.ctx.roles, self.ctx.program)
         for other, attr in references(bare, self.ctx.home, self.ctx.roles):
             if (
                 other == var
@@ -84,13 +85,17 @@ class ModulePlanner:
         """``model.to(device)``, ``model = model.cuda()``, and an ``if`` around nothing else."""
         match stmt:
             case ast.Expr(value=ast.Call() as call):
-                fact = fact_of(call, self.ctx.home, self.ctx.program)
-                return isinstance(fact, F.Move) and variable(fact.value, self.ctx.home) == var
+                return self._moves(call, var)
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call):
-                fact = fact_of(call, self.ctx.home, self.ctx.program)
-                moved = isinstance(fact, F.Move) and variable(fact.value, self.ctx.home) == var
-                return moved and self.ctx.home.resolve(name) == var
+                return self._moves(call, var) and self.ctx.home.resolve(name) == var
         return False
+
+    def _moves(self, call: ast.Call, var: Var) -> bool:
+        ctx = self.ctx
+        fact = fact_of(call, ctx.home, ctx.program)
+        if not isinstance(fact, F.Move) or not moves(fact, ctx.home, ctx.roles, ctx.program):
+            return False
+        return variable(fact.value, ctx.home) == var
 
     def drop_moves(self, var: Var) -> None:
         movable = {*self.ctx.roles.models, *self.ctx.roles.losses}

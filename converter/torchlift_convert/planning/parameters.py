@@ -34,7 +34,9 @@ class ParameterPlanner:
         wanted: dict[Reference, None] = {(v, None): None for v in passed}
         moved_makes = {v for s in [*inside, *config] for v, _ in assigned(s, self.ctx.home)} | set(state)
         for stmt in [*inside, *config]:
-            wanted |= references(without_moves(stmt, self.ctx.home, self.ctx.program), self.ctx.home, self.ctx.roles)
+            wanted |= references(
+                without_moves(stmt, self.ctx.home, self.ctx.roles, self.ctx.program), self.ctx.home, self.ctx.roles
+            )
         first = set(wanted)
         trained = (*self.ctx.roles.optimizers, *self.ctx.roles.schedulers)
         wanted |= {(v, None): None for v in trained if v in self.ctx.roles.handed}

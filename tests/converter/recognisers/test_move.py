@@ -25,11 +25,23 @@ def test_sees_what_moves_and_where_to(seen, call: str, device: str | None) -> No
 
 
 @pytest.mark.parametrize(
+    "call", ["x.to(device, torch.float16)", "x.to(device=device, dtype=torch.float16)", "x.to(device, copy=True)"]
+)
+def test_a_move_that_does_more_is_not_plain(seen, call: str) -> None:
+    fact = seen(call)
+    assert isinstance(fact, Move) and not fact.plain
+    assert seen("x.to(device, non_blocking=True)").plain
+
+
+def test_sees_the_number_of_a_gpu(seen) -> None:
+    assert seen("x.cuda(rank, non_blocking=True)").index.id == "rank"
+    assert seen("x.cuda()").index is None
+
+
+@pytest.mark.parametrize(
     ("call", "reason"),
     [
         ("x.to(dtype=torch.float16)", "another type, not another place"),
-        ("x.to(device, copy=True)", "makes a copy"),
-        ("x.to(device, torch.float16)", "both at once"),
         ("x.to()", "nowhere"),
         ("x.cpu()", "to the host, for use there"),
         ("torch.cuda.synchronize()", "waits"),

@@ -1,0 +1,176 @@
+"""The Trainer's ``accelerator`` and ``devices``, from the device code of the script."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from torchlift_convert import facts as F
+from torchlift_convert.definitions import nest_items
+from torchlift_convert.effects import Judge
+from torchlift_convert.names import access
+from torchlift_convert.nest import Nest
+from torchlift_convert.program import Frame, Item, Program, Var
+from torchlift_convert.recognisers import fact_of, facts_of
+from torchlift_convert.regions import Gone
+from torchlift_convert.roles import Roles, variable
+from torchlift_convert.tracing import Tracer
+from torchlift_convert.types import FateKind
+
+
+@dataclass(frozen=True)
+class Placement:
+    """``accelerator`` and ``devices``: expressions. ``gone``: statements that made the device, read by nobody else."""
+
+    accelerator: str
+    devices: str = "1"
+    gone: dict[ast.stmt, Gone] = field(default_factory=dict)
+
+
+def moves(fact: F.Fact | None, frame: Frame, roles: Roles, program: Program) -> bool:
+    """Does a call move something to the script's device, and nothing else? ``model.to(torch.float64)`` does not."""
+    if not isinstance(fact, F.Move) or not fact.plain:
+        return False
+    match fact.device:
+        case None | ast.Constant(value=str()):
+            return True
+        case ast.Call() as call:
+            return isinstance(fact_of(call, frame, program), F.MakesDevice)
+    return variable(fact.device, frame) in roles.devices
+
+
+def placement_of(program: Program, nest: Nest, roles: Roles, kept: list[Item], judge: Judge) -> Placement:
+    """Where the script computes."""
+    moved_to = _device_variables(program, nest, roles)
+    if not moved_to:
+        return _without_device(program, nest, roles)
+    var = moved_to[0]
+    places = roles.definitions.get(var, [])
+    text = _kept_device(var, roles, program) if var.owned else None
+    if text is not None:
+        return Placement(text)
+    if len(places) == 1 and places[0].value is not None:
+        text = _accelerator(places[0].value, places[0].frame, program)
+        if text is not None:
+            if var.frame is nest.home and places[0].stmt in nest.pre:
+                hooks = {id(i) for i in nest_items(nest)}
+                if not any(var in judge.reads(i) for i in kept if i.frame is nest.home and id(i) not in hooks):
+                    gone = Gone(FateKind.TRAINER, f"Trainer(accelerator={text})")
+                    return Placement(text, gone={places[0].stmt: gone})
+            return Placement(text)
+    values = list(_values(var, roles))
+    made = all(isinstance(v, ast.Call) and isinstance(fact_of(v, f, program), F.MakesDevice) for v, f in values)
+    name = var.said(nest.home.scope)
+    device = name if made and values else f"torch.device({name})"
+    numbered = any(_names_one(v) for v, _ in values)
+    return Placement(f"{device}.type", f"1 if {device}.index is None else [{device}.index]" if numbered else "1")
+
+
+def _kept_device(var: Var, roles: Roles, program: Program) -> str | None:
+    """The accelerator of a device that the script's object is given in words that mean the same everywhere."""
+    sources = Tracer(program, roles.definitions).sources(var)
+    value, frame = sources[0] if len(sources) == 1 and sources[0] is not None else (None, program.module)
+    if value is None or any(frame.resolve(n).frame is not program.module for n in access(value).reads):
+        return None
+    return _accelerator(value, frame, program)
+
+
+def _values(var: Var, roles: Roles, depth: int = 0) -> Iterator[tuple[ast.expr | None, Frame]]:
+    """What a variable is bound to, through the names that it is handed over by."""
+    for place in roles.definitions.get(var, []):
+        other = variable(place.value, place.frame) if place.value is not None else None
+        if other is None or other == var or depth > 8:
+            yield place.value, place.frame
+        else:
+            yield from _values(other, roles, depth + 1)
+
+
+def _names_one(value: ast.expr | None) -> bool:
+    """May a device be one of several GPUs: ``torch.device(f"cuda:{rank}")``, ``torch.device("cuda", 1)``?"""
+    for node in ast.walk(value) if value is not None else ():
+        match node:
+            case ast.JoinedStr() | ast.BinOp():
+                return True
+            case ast.Call(args=[_, _, *_]) | ast.Call(func=ast.Attribute(attr="format")):
+                return True
+            case ast.Constant(value=str(text)) if ":" in text and not text.endswith(":0"):
+                return True
+    return False
+
+
+def _device_variables(program: Program, nest: Nest, roles: Roles) -> list[Var]:
+    found: dict[Var, None] = {}
+    for _, frame, fact in _moved(program, nest):
+        var = variable(fact.device, frame) if fact.device is not None else None
+        if var in roles.devices and var is not None and (var.owned or var.frame in (nest.home, program.module)):
+            found[var] = None
+    return list(found)
+
+
+def _moved(program: Program, nest: Nest) -> Iterator[tuple[ast.stmt, Frame, F.Move]]:
+    """What is moved before the loops and in them."""
+    for stmt, frame in [(s, nest.home) for s in nest.pre] + [(i.stmt, i.frame) for i in nest_items(nest)]:
+        for fact in facts_of(stmt, frame, program):
+            if isinstance(fact, F.Move):
+                yield stmt, frame, fact
+
+
+def _accelerator(value: ast.expr, frame: Frame, program: Program) -> str | None:
+    """``"gpu" if condition else "cpu"`` of the usual device expressions."""
+    match value:
+        case ast.Call(args=[inner]) if isinstance(fact_of(value, frame, program), F.MakesDevice):
+            return _accelerator(inner, frame, program)
+        case ast.IfExp(test=test, body=yes, orelse=no):
+            one, other = _accelerator(yes, frame, program), _accelerator(no, frame, program)
+            plain = one is not None and other is not None and " if " not in one + other
+            return f"{one} if {ast.unparse(test)} else {other}" if plain else None
+        case ast.Constant(value=str(text)):
+            kind = _kind(text)
+            return f'"{kind}"' if kind else None
+    return None
+
+
+def _kind(text: str) -> str | None:
+    return {"cuda": "gpu", "cuda:0": "gpu", "cpu": "cpu", "mps": "mps"}.get(text)
+
+
+def _without_device(program: Program, nest: Nest, roles: Roles) -> Placement:
+    """``.cuda()``, ``.to(rank)``, ``.to(args.device)``; a script without any device code stays on the CPU."""
+    for stmt, frame, fact in _moved(program, nest):
+        match fact.device:
+            case ast.Attribute(value=ast.Name(id=name)) if frame.resolve(name) in roles.namespaces and fact.plain:
+                device = f"torch.device({ast.unparse(fact.device)})"
+                return Placement(f"{device}.type", f"1 if {device}.index is None else [{device}.index]")
+        number = fact.index if fact.device is None else fact.device
+        if fact.device is not None and not _is_number(fact.device, nest, program):
+            continue
+        var = variable(number, frame) if number is not None else None
+        if number is None or isinstance(number, ast.Constant):
+            devices = "1" if number is None or not number.value else f"[{number.value!r}]"
+        elif var is not None and var.frame in (nest.home, program.module):
+            devices = f"[{var.name}]"
+        else:
+            continue
+        if isinstance(stmt, ast.If):
+            test = ast.unparse(stmt.test)
+            return Placement(
+                f'"gpu" if {test} else "cpu"', devices if devices == "1" else f"{devices} if {test} else 1"
+            )
+        return Placement('"gpu"', devices)
+    return Placement('"cpu"')
+
+
+def _is_number(expr: ast.expr, nest: Nest, program: Program) -> bool:
+    """Is it the number of a GPU: one written in the code, or what else the script hands to ``device_ids=[...]``?"""
+    if isinstance(expr, ast.Constant):
+        return isinstance(expr.value, int)
+    if not isinstance(expr, ast.Name):
+        return False
+    for node in ast.walk(program.script.tree):
+        match node:
+            case ast.keyword(arg="device_ids", value=ast.List(elts=[ast.Name(id=name)])) if name == expr.id:
+                return True
+            case ast.Call(func=ast.Attribute(attr="set_device"), args=[ast.Name(id=name)]) if name == expr.id:
+                return True
+    return False

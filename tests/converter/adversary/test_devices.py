@@ -1,0 +1,88 @@
+"""Device code: what the Trainer is told about it, and casts that only look like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.converter.adversary.harness import converted, same
+from tests.converter.adversary.prelude import DATA, IMPORTS, inside_main
+
+LOOP = """
+for epoch in range(2):
+    for x, t in train_loader:
+        x, t = {x}, {t}
+        loss = F.cross_entropy(model(x), t)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    print(epoch, loss.item(), loss.dtype)
+"""
+
+
+def script(before: str, model: str, batch: str = ".to(device)") -> str:
+    made = f"{before}\nmodel = {model}\noptimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+    return "import argparse\n" + IMPORTS + DATA + made + LOOP.format(x="x" + batch, t="t" + batch)
+
+
+OPTION = (
+    "parser = argparse.ArgumentParser()\nparser.add_argument('--device', default='cpu')\nargs = parser.parse_args([])"
+)
+PLACES = {
+    "a number in a text": (
+        script("rank = 1\ndevice = torch.device(f'cuda:{rank}')", "Net().to(device)"),
+        "accelerator=device.type,devices=1 if device.index is None else [device.index]",
+    ),
+    "a number of its own": (
+        script("rank = 1\ndevice = torch.device('cuda', rank)", "Net().to(device)"),
+        "accelerator=device.type,devices=1 if device.index is None else [device.index]",
+    ),
+    "an option": (
+        script(OPTION, "Net().to(args.device)", ".to(args.device)"),
+        "accelerator=torch.device(args.device).type,"
+        "devices=1 if torch.device(args.device).index is None else [torch.device(args.device).index]",
+    ),
+    "a GPU by number": (
+        script("torch.cuda.set_device(gpu := 1)\nrank = 1", "Net().cuda(rank)", ".cuda(rank)"),
+        'accelerator="gpu",devices=[rank]',
+    ),
+    "the number of a process": (
+        script("rank = 1", "nn.parallel.DistributedDataParallel(Net().to(rank), device_ids=[rank])", ".to(rank)"),
+        'accelerator="gpu",devices=[rank]',
+    ),
+    "a cast besides": (
+        script("device = torch.device('cuda')", "Net().to(device)", ".to(device, torch.float32)"),
+        'accelerator="gpu",devices=1',
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "told"), PLACES.values(), ids=PLACES)
+def test_what_the_trainer_is_told(source: str, told: str) -> None:
+    code = converted(source).code
+    assert code is not None and told.replace(" ", "") in "".join(code.split())
+
+
+def test_a_device_that_is_handed_over(tmp_path: Path) -> None:
+    body = "def train(model, loader, optimizer, where):\n" + "".join(
+        f"    {line}\n" for line in LOOP.format(x="x.to(device=where, non_blocking=True)", t="t.to(where)").splitlines()
+    )
+    made = "device = torch.device('cpu')\nmodel = Net().to(device)\n"
+    made += "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+    call = "\n\ntrain(model, train_loader, optimizer, device)\n"
+    code = same(IMPORTS + DATA + body + "\n\n" + made + call, tmp_path).code
+    assert code is not None and "accelerator=where.type" in code
+
+
+CASTS = {
+    "by name": ("dtype = torch.float64\nmodel.to(dtype)", ".to(dtype)"),
+    "of torch": ("model.to(torch.float64)", ".to(torch.float64)"),
+    "like a tensor": ("like = torch.zeros(1, dtype=torch.float64)\nmodel.to(like)", ".to(like)"),
+}
+
+
+@pytest.mark.parametrize(("cast", "batch"), CASTS.values(), ids=CASTS)
+def test_a_cast_is_no_move(cast: str, batch: str, tmp_path: Path) -> None:
+    loop = LOOP.format(x="x" + batch, t="t")
+    result = same(inside_main(f"{cast}\noptimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n{loop}"), tmp_path)
+    assert result.code is not None
