@@ -91,7 +91,7 @@ def test_one_is_refused(project: Path) -> None:
     code, said = convert("project", "-o", "out")
     assert code == 1
     assert "Converted 1 of 2 training scripts in project to out." in said
-    assert "engine.py:4: TL107:" in said
+    assert "engine.py:5: TL107:" in said
     assert (project.parent / "out" / "other.py").read_text() == REFUSED
 
 
