@@ -84,6 +84,7 @@ class Ejection:
     origins: Origins = field(default_factory=Origins)
     imports: set[str] = field(default_factory=set)
     notes: list[Diagnostic] = field(default_factory=list)
+    hparams: dict[str, str] = field(default_factory=dict)  # hyperparameters that are read -> their attributes
     became: list[Became] = field(default_factory=list)
     gone: dict[ast.stmt, str] = field(default_factory=dict)  # statements of which nothing is left, and who does it
 
@@ -95,7 +96,7 @@ class Ejection:
             if stmt in script.line and len(script.line[stmt].body) == 1:
                 self.origins.record(script.line[stmt], stmt)
         replaced: dict[int, Statements] = {}
-        hparams = hparams_read(script.tree)
+        self.hparams = hparams_read(script.tree, found.classes.values())
         check_outside(found, program)
         for trainer in found.trainers:
             if trainer.stmt is not None:
@@ -105,7 +106,7 @@ class Ejection:
         for entry in found.entries:
             self._loop(entry, replaced)
         for cls in found.classes.values():
-            replaced[id(script.node[cls.node])] = [self._class(cls, hparams)]
+            replaced[id(script.node[cls.node])] = [self._class(cls)]
         for stmt in calls_of_nothing(found, program):
             self._put(replaced, stmt, [])
             self.gone[stmt] = "the class has no such method"
@@ -160,6 +161,7 @@ class Ejection:
             modes_known(entry, program),
             guarded and set_up_by_hand(entry, program),
             validates,
+            self.hparams,
         )
         if validates and constant(settings.sanity) != 0:
             check_sanity(entry, program)
@@ -209,7 +211,7 @@ class Ejection:
         setup = cls.methods.get("setup")
         return setup is not None and is_guard(setup.body[0])
 
-    def _class(self, cls: Class, hparams: set[str]) -> cst.ClassDef:
+    def _class(self, cls: Class) -> cst.ClassDef:
         entries = [e for e in self.found.entries if cls in (e.module, e.datamodule)]
         gone: set[str] = set()
         if not cls.is_data:
@@ -222,7 +224,7 @@ class Ejection:
         for name in gone:
             for stmt in walk_statements([cls.methods[name]]):
                 self.gone.setdefault(stmt, "the loop")
-        return ClassWriter(cls, self.program, self.origins, gone, base, hparams, once).write()
+        return ClassWriter(cls, self.program, self.origins, gone, base, self.hparams, once).write()
 
     def _check_calls(self, cls: Class, gone: set[str]) -> None:
         """A hook that the script calls itself has to stay a method."""
@@ -257,7 +259,8 @@ class Ejection:
         """What code outside of the classes says of Lightning: a model's hyperparameters."""
         owners = {e.model for e in self.found.entries} | {e.data for e in self.found.entries if e.data}
         devices = {f"{e.model}.device": f"next({e.model}.parameters()).device" for e in self.found.entries}
-        return Wording(paths=devices, prefixes={f"{o}.hparams": o for o in owners})
+        hparams = {f"{o}.hparams.{n}": f"{o}.{a}" for o in owners for n, a in self.hparams.items()}
+        return Wording(paths=devices | hparams)
 
     def _put(self, replaced: dict[int, Statements], stmt: ast.stmt, nodes: Statements) -> None:
         script = self.program.script

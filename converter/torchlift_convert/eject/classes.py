@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import libcst as cst
@@ -11,9 +11,10 @@ import libcst as cst
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.eject.records import Class, Function, receiver
 from torchlift_convert.eject.rewriting import Rewriter, Statements, Wording, comment_lines
-from torchlift_convert.eject.words import FOREIGN_HOOKS, MODULE_API
+from torchlift_convert.eject.words import FOREIGN_HOOKS, MODULE_API, MODULE_NAMES
 from torchlift_convert.names import parameters
 from torchlift_convert.program import Program, dotted
+from torchlift_convert.reserved import unique
 from torchlift_convert.rewrite import Origins
 
 
@@ -29,12 +30,13 @@ class ClassWriter:
     origins: Origins
     gone: set[str]
     base: str
-    hparams: set[str]
+    hparams: dict[str, str]
     set_up_once: bool
     comments: list[cst.EmptyLine] = field(default_factory=list)
 
     def write(self) -> cst.ClassDef:
         script = self.program.script
+        self._check_hyperparameters()
         statements: dict[int, Statements] = {}
         wording = Wording()
         for name, method in self.cls.methods.items():
@@ -44,7 +46,7 @@ class ClassWriter:
                 continue
             self._check(method)
             own = receiver(method)
-            wording.prefixes[f"{own}.hparams"] = own
+            wording.paths |= {f"{own}.hparams.{n}": f"{own}.{a}" for n, a in self.hparams.items()}
             wording.calls[f"{own}.print"] = lambda call: call.with_changes(func=cst.Name("print"))
             if not self.cls.is_data:
                 wording.paths[f"{own}.device"] = f"next({own}.parameters()).device"
@@ -110,10 +112,29 @@ class ClassWriter:
             if isinstance(t, ast.Attribute) and t.attr == s.value.id and dotted(t.value) == own
         }
         return [
-            cst.ensure_type(cst.parse_statement(f"{own}.{n} = {n}"), cst.SimpleStatementLine)
+            cst.ensure_type(cst.parse_statement(f"{own}.{self.hparams[n]} = {n}"), cst.SimpleStatementLine)
             for n in names
-            if n in self.hparams and n not in there
+            if n in self.hparams and not (n in there and self.hparams[n] == n)
         ]
+
+    def _check_hyperparameters(self) -> None:
+        """What is read from ``self.hparams`` has to be an argument of ``__init__`` that is saved there."""
+        init = self.cls.init
+        saved = init is not None and any(
+            isinstance(n, ast.Attribute) and n.attr == "save_hyperparameters" for n in ast.walk(init)
+        )
+        names = set(parameters(init.args)) if init is not None and saved else set()
+        if init is not None:
+            names -= {a.arg for a in (init.args.vararg, init.args.kwarg) if a is not None}
+        for node in ast.walk(self.cls.node):
+            if isinstance(node, ast.Attribute) and (dotted(node.value) or "").endswith(".hparams"):
+                if node.attr not in names:
+                    raise Refuse(
+                        "TL805",
+                        f"Where '{ast.unparse(node)}' comes from cannot be told.",
+                        node,
+                        f"Make {node.attr} an argument of __init__, which calls self.save_hyperparameters().",
+                    )
 
     def _check(self, method: Function) -> None:
         """A method that stays must not need Lightning."""
@@ -175,8 +196,8 @@ def _is_empty_init(stmt: cst.CSTNode) -> bool:
     )
 
 
-def hparams_read(tree: ast.Module) -> set[str]:
-    """Names that are read from any object's ``hparams``.
+def hparams_read(tree: ast.Module, classes: Iterable[Class]) -> dict[str, str]:
+    """Names that are read from any object's ``hparams``, and the attribute that each one becomes.
 
     Raises:
         Refuse: hyperparameters are used as a whole.
@@ -192,4 +213,25 @@ def hparams_read(tree: ast.Module) -> set[str]:
             raise Refuse(
                 "TL805", "The hyperparameters are used as a whole.", node, "Read each one by its name: self.hparams.lr."
             )
-    return found
+    taken = {n for cls in classes for n in _attributes(cls)} | MODULE_NAMES
+    return {n: unique(n, taken, prefer="hparam") for n in sorted(found)}
+
+
+def _attributes(cls: Class) -> Iterator[str]:
+    """Names of a class that an attribute of the same name would hide or be hidden by."""
+    yield from cls.methods
+    for stmt in cls.node.body:
+        if isinstance(stmt, (ast.Assign, ast.AnnAssign)):
+            targets = stmt.targets if isinstance(stmt, ast.Assign) else [stmt.target]
+            yield from (t.id for t in targets if isinstance(t, ast.Name))
+    init = cls.init
+    plain: set[ast.AST] = set()
+    for stmt in init.body if init is not None else []:
+        # `self.lr = lr` says the same as the hyperparameter
+        if isinstance(stmt, ast.Assign) and isinstance(stmt.value, ast.Name) and len(stmt.targets) == 1:
+            target = stmt.targets[0]
+            if isinstance(target, ast.Attribute) and target.attr == stmt.value.id:
+                plain.add(target)
+    for node in ast.walk(cls.node):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node not in plain:
+            yield node.attr

@@ -272,7 +272,8 @@ class Fitting(Loop):
             return
         self.imports.add("torch")
         which = "clip_grad_value_" if self.settings.clip_by_value else "clip_grad_norm_"
-        given = O.covers(self.entry.module, self.opts)
+        grows = "add_param_group" in self.program.script.text
+        given = None if grows else O.covers(self.entry.module, self.opts)
         if given is not None:
             parameters_ = self.layer.code(given, self.opts.method)
         else:

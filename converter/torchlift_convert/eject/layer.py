@@ -123,7 +123,6 @@ class Layer:
         own, model = receiver(hook), self.entry.model
         words = Wording(paths={f"{own}.{p}": code for p, code in self.paths.items()})
         words.paths |= {f"{own}.{a}": a for a in self.free}
-        words.prefixes[f"{own}.hparams"] = model
         words.names = {own: model} | self.locals.get(hook, {})
         for given, what in zip(parameters(hook.args)[1:], arguments_of(hook.name)):
             words.names[given] = self.own.get(what, what)
@@ -151,7 +150,6 @@ class Layer:
         source = ast.get_source_segment(self.program.script.text, value) or ast.unparse(value)
         words = Wording(
             paths={f"{receiver(method)}.{p}": code for p, code in self.paths.items()},
-            prefixes={f"{receiver(method)}.hparams": self.entry.model},
             names={receiver(method): self.entry.model},
         )
         new = cst.parse_expression(f"({source})").visit(Rewriter(words, Origins()))

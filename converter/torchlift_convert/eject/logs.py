@@ -41,7 +41,7 @@ def logged_in(hook: Function, cls: Class, program: Program) -> Iterator[Logged]:
         Refuse: what is logged under which name, or how it is reduced, cannot be read.
     """
     own = receiver(hook)
-    for node in ast.walk(hook):
+    for node in sorted(ast.walk(hook), key=lambda n: getattr(n, "lineno", 0)):
         if not isinstance(node, ast.Call) or dotted(node.func) not in (f"{own}.log", f"{own}.log_dict"):
             continue
         stmt = next((s for s in ast.walk(hook) if isinstance(s, ast.Expr) and s.value is node), None)

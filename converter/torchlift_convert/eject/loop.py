@@ -38,6 +38,7 @@ class Loop:
     modes_known: bool
     set_up: bool
     validates: bool
+    hparams: dict[str, str]
     imports: set[str] = field(default_factory=set)
     targets: dict[str, tuple[ast.expr | None, Function]] = field(default_factory=dict)
 
@@ -46,6 +47,7 @@ class Loop:
         tree = program.script.tree
         laid = H.hooks_of(entry, self.validates)
         layer = Layer(entry, program, self.settings, laid, self.origins, H.names_of_place(entry.scope, tree))
+        layer.paths |= {f"hparams.{n}": f"{entry.model}.{a}" for n, a in self.hparams.items()}
         layer.taken |= H.globals_read(laid) | {n for n, _ in entry.made}
         self.layer = layer
         self.text = Text()

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.eject.layer import Layer
 from torchlift_convert.eject.logs import Logged, logged_in
-from torchlift_convert.eject.records import Function
+from torchlift_convert.eject.records import Function, receiver
+from torchlift_convert.knowledge import QUIET_METHODS
 from torchlift_convert.names import parameters
+from torchlift_convert.program import dotted
 from torchlift_convert.reserved import unique
 
 
@@ -53,7 +55,7 @@ class Metrics:
                 direct = unique(one.variable, layer.taken, prefer="mean" if one.mean else "last")
                 layer.taken.add(direct)
             self.variables[one.name] = direct
-            if not one.certain:
+            if not one.certain or self._may_be_left_out(one):
                 self.uncertain.add(one.name)
             if one.mean and not one.is_object:
                 self._summed(one, direct)
@@ -62,8 +64,16 @@ class Metrics:
         shows = self.layer.settings.shows
         return one.name in self.monitored or shows == "all" or (shows == "bar" and one.in_bar)
 
+    def _may_be_left_out(self, one: Logged) -> bool:
+        """Is there an epoch without the validation that logs a value?"""
+        settings = self.layer.settings
+        sometimes = settings.every_n_epochs is not None or settings.max_steps is not None
+        return sometimes and "validation" in one.hook.name and self.layer.entry.kind == "fit"
+
     def _direct(self, one: Logged) -> str | None:
         """The variable that holds the value anyway, until the end of the epoch."""
+        if self._may_be_left_out(one):
+            return None
         if one.mean or one.is_object or one.name in self.monitored or not one.certain:
             return None
         code = self.layer.code(one.value, one.hook)
@@ -100,8 +110,10 @@ class Metrics:
 
     def lines(self, one: Logged, code: str) -> list[str]:
         """What stands for one call of ``self.log``."""
-        if not self.wants(one) or one.is_object:
-            return []  # an object counts by itself
+        if one.is_object:
+            return []  # it counts by itself
+        if not self.wants(one):
+            return [code] if _matters(one) else []
         exact = one.name in self.monitored
         variable = self.variables[one.name]
         if not one.mean:
@@ -129,7 +141,11 @@ class Metrics:
 
     def after(self, stage: str) -> list[str]:
         """Behind a stage's batches."""
-        out = [f"{self.variables[n]} = {s} / {c}" for n, (s, c) in self.sums.get(stage, {}).items()]
+        out = []
+        for name, (total, count) in self.sums.get(stage, {}).items():
+            conditional = any(o.name == name and not o.certain for o in self.logged)
+            mean = f'{total} / {count} if {count} else float("nan")' if conditional else f"{total} / {count}"
+            out.append(f"{self.variables[name]} = {mean}")
         for one in self.objects.get(stage, []):
             if self.wants(one):
                 code = f"{self.layer.code(one.value, one.hook)}.compute()"
@@ -146,6 +162,18 @@ class Metrics:
         parts = [f"{n} {{{self.variables[n]}:.4f}}" for n in names]
         text = ", ".join(p for p in parts if '"' not in p and "\\" not in p)
         return [f'print(f"{head}{text}", file=sys.stderr)'] if text else []
+
+
+def _matters(one: Logged) -> bool:
+    """Does computing a value do more than that: a layer that draws, a metric that counts, a function of the script?"""
+    for node in ast.walk(one.value):
+        if isinstance(node, ast.Call):
+            path = dotted(node.func) or ""
+            builtin = path in ("float", "int", "len", "max", "min", "sum", "abs", "round")
+            last = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            if not builtin and (last not in QUIET_METHODS or path.startswith(f"{receiver(one.hook)}.")):
+                return True
+    return False
 
 
 SHORT = {"train": "train", "validation": "val", "test": "test", "predict": "predict"}

@@ -59,6 +59,11 @@ def set_up_by_hand(entry: Entry, program: Program) -> bool:
     return False
 
 
+_ONLY_LIGHTNINGS = frozenset(
+    "current_epoch global_step lr_schedulers manual_backward log_dict callback_metrics".split()
+)
+
+
 def check_outside(found: Found, program: Program) -> None:
     """Refuse what the script asks of Trainers and modules outside of the calls that become loops.
 
@@ -69,10 +74,18 @@ def check_outside(found: Found, program: Program) -> None:
     trainers = {t.name for t in found.trainers if t.name}
     owners = {e.model for e in found.entries} | {n for n, c in found.classes.items() if not c.is_data}
     inside = {n for c in found.classes.values() for n in ast.walk(c.node)}
+    _check_names(found, program)
     for node in ast.walk(program.script.tree):
         if node in inside:
             continue
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node not in entries:
+            if node.attr in _ONLY_LIGHTNINGS and not isinstance(node.ctx, ast.Store):
+                raise Refuse(
+                    "TL805",
+                    f"'{ast.unparse(node)}' has no counterpart in a plain loop.",
+                    node,
+                    "Hand over the number itself.",
+                )
             lightnings = node.value.id in owners and node.attr in MODULE_API and node.attr not in ("hparams", "device")
             if node.value.id in trainers or lightnings:
                 raise Refuse(
@@ -86,6 +99,25 @@ def check_outside(found: Found, program: Program) -> None:
                 node, program
             ):
                 raise Refuse("TL803", "The Trainer is handed on.", node, "Use it only in the function that makes it.")
+
+
+def _check_names(found: Found, program: Program) -> None:
+    """Every name of Lightning's is a base, a Trainer or a seed."""
+    known = {n for t in found.trainers for n in ast.walk(t.call)}
+    known |= {n for c in found.classes.values() for b in c.node.bases for n in ast.walk(b)}
+    known |= {n for s, _ in seeds(program) for n in ast.walk(s)}
+    for cls in found.classes.values():
+        if "automatic_optimization" in cls.methods:
+            method = cls.methods["automatic_optimization"]
+            raise Refuse("TL805", "How this module is optimized is computed.", method, "Set it in __init__.")
+    for node in ast.walk(program.script.tree):
+        if isinstance(node, (ast.Name, ast.Attribute)) and node not in known and lightning_name(node, program):
+            raise Refuse(
+                "TL805",
+                f"'{ast.unparse(node)}' of Lightning's is used here.",
+                node,
+                "Do without it: the loop imports no Lightning.",
+            )
 
 
 def _has_attribute(name: ast.Name, program: Program) -> bool:

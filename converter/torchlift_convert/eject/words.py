@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from torchlift_convert.program import Program, dotted
+from torchlift_convert.reserved import RESERVED
 
 FRAMEWORKS = frozenset({"lightning", "pytorch_lightning", "torchlift", "lightning_fabric"})
 
@@ -46,6 +47,9 @@ MODULE_API = frozenset(
     toggled_optimizer to_onnx to_torchscript to_tensorrt trainer unfreeze untoggle_optimizer
     """.split()
 )
+
+# What an attribute of a torch.nn.Module must not be called.
+MODULE_NAMES = RESERVED - MODULE_API
 
 ENTRIES = ("fit", "validate", "test", "predict")
 STAGE_OF = {"validate": "validation", "test": "test", "predict": "predict"}
