@@ -99,7 +99,7 @@ class Fitting(Loop):
         text.add(*metrics.after("train"))
         text.fill(layer.body("on_train_epoch_end"))
         for scheduler, code in zip(opts.schedulers, self.scheduler_code):
-            if O.is_plateau(scheduler, module, opts.method):
+            if O.is_plateau(scheduler, module, opts.method, self.program.script.tree):
                 assert scheduler.monitor is not None
                 if scheduler.monitor not in metrics.variables:
                     raise Refuse(
@@ -273,7 +273,7 @@ class Fitting(Loop):
         self.imports.add("torch")
         which = "clip_grad_value_" if self.settings.clip_by_value else "clip_grad_norm_"
         grows = "add_param_group" in self.program.script.text
-        given = None if grows else O.covers(self.entry.module, self.opts)
+        given = None if grows else O.covers(self.entry.module, self.opts, self.program.script.tree)
         if given is not None:
             parameters_ = self.layer.code(given, self.opts.method)
         else:
@@ -305,7 +305,8 @@ class Fitting(Loop):
         return [
             (s, c)
             for s, c in pairs
-            if s.interval == "epoch" and not O.is_plateau(s, self.entry.module, self.opts.method)
+            if s.interval == "epoch"
+            and not O.is_plateau(s, self.entry.module, self.opts.method, self.program.script.tree)
         ]
 
     def _step_schedulers(self) -> None:

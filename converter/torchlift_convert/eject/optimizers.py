@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.eject.records import Class, Function, receiver
+from torchlift_convert.names import parameters
 from torchlift_convert.program import Program, dotted
 
 ONLY = "torch.optim."
@@ -130,7 +131,7 @@ def _scheduler(method: Function, expr: ast.expr, monitor: str | None) -> Schedul
     return Scheduler(table["scheduler"], interval, every, _text(table.get("monitor"), method) or monitor)
 
 
-def _made_by(cls: Class, method: Function, expr: ast.expr) -> ast.expr | None:
+def _made_by(cls: Class, method: Function, expr: ast.expr, tree: ast.Module) -> ast.expr | None:
     """The call that makes what a name or attribute stands for."""
     if isinstance(expr, ast.Call):
         return expr
@@ -144,11 +145,34 @@ def _made_by(cls: Class, method: Function, expr: ast.expr) -> ast.expr | None:
         for s in ast.walk(m)
         if isinstance(s, ast.Assign) and any(dotted(t) == path for t in s.targets)
     ]
-    return found[0] if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    made = found[0]
+    return _handed_in(cls, made.id, tree) if isinstance(made, ast.Name) else made
+
+
+def _handed_in(cls: Class, name: str, tree: ast.Module) -> ast.expr | None:
+    """What an argument of ``__init__`` is, where the class is called once, with a variable that is bound once."""
+    assert cls.init is not None
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and dotted(n.func) == cls.node.name]
+    names = parameters(cls.init.args)[1:]
+    if len(calls) != 1 or name not in names:
+        return None
+    given = dict(zip(names, calls[0].args)) | {k.arg: k.value for k in calls[0].keywords if k.arg}
+    value = given.get(name)
+    if not isinstance(value, ast.Name):
+        return value
+    inside = set(ast.walk(cls.node))
+    bound = [
+        s.value
+        for s in ast.walk(tree)
+        if isinstance(s, ast.Assign) and s not in inside and any(dotted(t) == value.id for t in s.targets)
+    ]
+    return bound[0] if len(bound) == 1 else None
 
 
 def _check_class(cls: Class, method: Function, expr: ast.expr, program: Program) -> None:
-    made = _made_by(cls, method, expr)
+    made = _made_by(cls, method, expr, program.script.tree)
     name = program.canonical(made.func, program.module) if isinstance(made, ast.Call) else None
     if name is None or not name.startswith(ONLY) or name.rpartition(".")[2] in WITH_CLOSURE:
         raise Refuse(
@@ -161,7 +185,7 @@ def _check_class(cls: Class, method: Function, expr: ast.expr, program: Program)
 
 
 def _check_plateau(cls: Class, method: Function, scheduler: Scheduler, program: Program) -> None:
-    made = _made_by(cls, method, scheduler.expr)
+    made = _made_by(cls, method, scheduler.expr, program.script.tree)
     name = program.canonical(made.func, program.module) if isinstance(made, ast.Call) else None
     if name is None:
         raise Refuse(
@@ -177,16 +201,16 @@ def _check_plateau(cls: Class, method: Function, scheduler: Scheduler, program: 
         raise _unknown(method, scheduler.expr)
 
 
-def is_plateau(scheduler: Scheduler, cls: Class, method: Function) -> bool:
-    made = _made_by(cls, method, scheduler.expr)
+def is_plateau(scheduler: Scheduler, cls: Class, method: Function, tree: ast.Module) -> bool:
+    made = _made_by(cls, method, scheduler.expr, tree)
     return isinstance(made, ast.Call) and (dotted(made.func) or "").endswith("ReduceLROnPlateau")
 
 
-def covers(cls: Class, optimizers: Optimizers) -> ast.expr | None:
+def covers(cls: Class, optimizers: Optimizers, tree: ast.Module) -> ast.expr | None:
     """The parameters that the one optimizer was given, where it was one ``….parameters()``."""
     if len(optimizers.optimizers) != 1:
         return None
-    made = _made_by(cls, optimizers.method, optimizers.optimizers[0])
+    made = _made_by(cls, optimizers.method, optimizers.optimizers[0], tree)
     if not isinstance(made, ast.Call) or not made.args:
         return None
     given = made.args[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import SGD, STEP, VAL, Ejects
+from .conftest import QUIET, SGD, STEP, VAL, Ejects
 
 ANSWERS = {
     "optimizer": "return torch.optim.Adam(self.parameters(), lr=0.01)",
@@ -89,3 +89,15 @@ def test_an_optimizer_that_may_want_a_closure_is_refused(refuses: Ejects, answer
 def test_an_answer_that_is_made_elsewhere_is_refused(refuses: Ejects) -> None:
     answer = "made = {'optimizer': torch.optim.SGD(self.parameters(), 0.1)}\n    return made  # here"
     refuses.refused("TL806", STEP, f"def configure_optimizers(self):\n    {answer}")
+
+
+def test_optimizers_that_are_handed_in(ejects: Ejects) -> None:
+    module = "def configure_optimizers(self):\n    return [self.opt], [self.sched]"
+    main = f"""
+    opt = torch.optim.SGD(net.parameters(), lr=0.05)
+    model = LitModel(opt, torch.optim.lr_scheduler.StepLR(opt, 1, 0.5))
+    L.Trainer(max_epochs=3, {QUIET}).fit(model, train_loader, val_loader)
+    """
+    source = ejects.script(STEP, module, init="self.net = net\nself.opt = opt\nself.sched = sched", main=main)
+    source = source.replace("lr=0.05):", "opt, sched):").replace("        self.save_hyperparameters()\n", "", 1)
+    ejects.exact_script(source.replace("class LitModel", "net = nn.Linear(4, 1)\n\n\nclass LitModel", 1))
