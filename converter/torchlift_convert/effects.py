@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torchlift_convert.iterating import goes_through_loader, loader_names
 from torchlift_convert.knowledge import BUILTINS, CLOCKS, GROWING_OR_SHRINKING, QUIET, QUIET_METHODS, WRITING, listed
 from torchlift_convert.names import access, declared_outer, own_nodes, parameters
 from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, item_flow, reads_of
@@ -49,6 +50,7 @@ class Judge:
     _known: dict[tuple[str, ast.stmt, Frame], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.loaders = loader_names(self.program.script.tree)
         self.methods: dict[str, list[ast.FunctionDef]] = {}
         owner = self.program.owner
         followed = owner.instance.classes if owner is not None else ()  # calls of their methods are calls by name
@@ -63,6 +65,8 @@ class Judge:
         for part in nodes_of(node):
             if isinstance(part, ast.Call):
                 result |= self.of_call(part, frame)
+            if goes_through_loader(part, self.loaders):
+                result |= Effects(draws=True)
         return result
 
     def _once(self, what: str, item: Item, compute: Callable[[Item], Any]) -> Any:
@@ -157,6 +161,8 @@ class Judge:
             for node in own_nodes(func):
                 if isinstance(node, ast.Call):
                     result |= self.of_call(node, frame)
+                if goes_through_loader(node, self.loaders):
+                    result |= Effects(draws=True)
             self._memo[func] = result
         return self._memo[func]
 

@@ -180,7 +180,9 @@ class ScriptWriter:
 
     def _keep(self, block: Block, stmt: ast.stmt, env: Environment) -> None:
         """A statement that stays; names that moved are read where they are now."""
-        if isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
+        alone = stmt not in self.script.line or len(self.script.line[stmt].body) == 1
+        imports = isinstance(stmt, (ast.Import, ast.ImportFrom)) and alone
+        if imports or isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             node = self.script.node[stmt] if stmt not in self.script.line else self.script.line[stmt]
             self.origins.record(node, stmt)
             block.add(node)  # type: ignore[arg-type]

@@ -300,3 +300,27 @@ def test_a_file_with_a_name_of_the_standard_library_is_not_known(tmp_path: Path)
     code = converted(files, tmp_path).code
     assert code is not None
     assert code.index("        wait()") > code.index("def on_train_batch_end")
+
+
+def test_a_class_that_goes_through_its_data_while_it_is_made(tmp_path: Path) -> None:
+    """An iterator over a DataLoader draws, wherever it is made: the data is made where it was, before the model."""
+    data = DATA + (
+        "\n\nclass Data:\n    def __init__(self, n):\n        self.train, self.test = get_loaders(n)\n"
+        "        self.mean = self._mean()\n\n    def _mean(self):\n"
+        "        whole = DataLoader(self.train.dataset)\n        return torch.cat([x for x, _ in whole]).mean()\n"
+    )
+    script = SCRIPT.replace("import get_loaders", "import Data").replace(
+        "    train_loader, test_loader = get_loaders(8)\n",
+        "    made = Data(8)\n    train_loader, test_loader = made.train, made.test\n",
+    )
+    files = PROJECT | {"data.py": data, "train.py": script}
+    result = converted(files, tmp_path)
+    if result.status is Status.CONVERTED:
+        same(files, tmp_path)
+    else:
+        assert result.refusals[0].code == "TL702"
+
+
+def test_an_import_and_a_statement_on_one_line(tmp_path: Path) -> None:
+    script = NAMES.replace("import torch\n", 'import torch; print("one line")\n', 1)
+    assert code_of(PROJECT | {"train.py": script}, tmp_path).count("one line") == 1
