@@ -88,12 +88,15 @@ class DataSlicer:
         if self._prints(stmt):
             raise NotApart("the statement that makes the data also prints", stmt)
         out.statements[stmt] = None
-        work = [v for v in item_flow(item).may if v not in out.variables]
+        made = item_flow(item).may
+        work = [v for v in made if v not in out.variables]
         for reference in references(
             without_moves(stmt, self.nest.home, self.roles, self.program), self.nest.home, self.roles
         ):
             var, attr = reference
             if self.is_outside(var):
+                continue
+            if var in made:  # by this very statement, as what a loop counts with
                 continue
             if attr is not None or self.values.portable_scalar(var) or var in self.roles.namespaces:
                 out.options[reference] = None

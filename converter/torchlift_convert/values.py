@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torchlift_convert.loops import is_range
 from torchlift_convert.names import access
@@ -28,6 +28,7 @@ class Values:
     program: Program
     roles: Roles
     gone: frozenset[ast.stmt] = frozenset()  # statements that no longer bind anything
+    _asked: set[tuple[Var, str]] = field(default_factory=set)  # options that are being judged
 
     def scalar(self, expr: ast.expr | None, frame: Frame, depth: int = 0) -> bool:
         """A number, a string, None, or a container of these: what save_hyperparameters() may hold."""
@@ -86,6 +87,15 @@ class Values:
         """An attribute of the parsed options, unless the script stores something else in it."""
         if var not in self.roles.namespaces or var.frame is None:
             return False
+        if (var, attr) in self._asked:  # args.name = args.name or "run": what it was is judged already
+            return True
+        self._asked.add((var, attr))
+        try:
+            return self._stored_option(var, attr, var.frame)
+        finally:
+            self._asked.discard((var, attr))
+
+    def _stored_option(self, var: Var, attr: str, frame: Frame) -> bool:
         for node in ast.walk(self.program.script.tree):
             match node:
                 case ast.Call(func=ast.Attribute(attr="add_argument"), args=flags, keywords=keywords):
@@ -95,7 +105,7 @@ class Values:
                     ):
                         return False  # made by a class, as pathlib.Path: not what a checkpoint may hold
                 case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=name), attr=stored)], value=value):
-                    if name == var.name and stored == attr and not self.scalar(value, var.frame, 1):
+                    if name == var.name and stored == attr and not self.scalar(value, frame, 1):
                         return False
         return True
 

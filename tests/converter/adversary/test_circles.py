@@ -8,7 +8,7 @@ from tests.converter.adversary.harness import same
 from tests.converter.adversary.prelude import DATA, END, IMPORTS, MODEL
 
 from torchlift_convert.api import convert
-from torchlift_convert.types import Options, Status
+from torchlift_convert.types import Optimization, Options
 
 LOOP = """\
 for epoch in range(2):
@@ -54,4 +54,14 @@ def test_callers_that_call_each_other() -> None:
     fit += "    again(net, optimizer, train_loader)\n\n\n"
     again = "def again(net, optimizer, train_loader):\n    fit(net, optimizer, train_loader)\n\n\n"
     result = convert(IMPORTS + fit + again + DATA + MODEL + "again(model, optimizer, train_loader)\n", Options())
-    assert result.status is Status.REFUSED
+    assert result.optimization is not Optimization.AUTOMATIC  # how often it is entered is not known
+
+
+def test_options_set_from_themselves(tmp_path: Path) -> None:
+    options = (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--lr', type=float, default=0.1)\n"
+        "parser.add_argument('--name', default=None)\nargs = parser.parse_args([])\n"
+        "args.name = args.name or 'run'\nargs.lr = args.lr if args.lr else 0.5\n"
+    )
+    model = MODEL.replace("lr=0.1", "lr=args.lr")
+    same(IMPORTS + options + DATA + model + LOOP + "print(args.name)\n" + END, tmp_path)

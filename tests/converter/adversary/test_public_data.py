@@ -140,3 +140,27 @@ def test_a_model_made_late_passes_data_that_does_not_draw(tmp_path: Path) -> Non
     still = MODEL_FIRST.replace("torch.randn(32, 4), torch.randn(32, 1)", "torch.ones(32, 4), torch.ones(32, 1)")
     result = same(still, tmp_path)
     assert result.datamodule is not None
+
+
+def test_data_filled_by_a_loop(tmp_path: Path) -> None:
+    """What the filling loop counts with is no option of the data."""
+    code = """\
+import torch
+import torch.nn as nn
+
+N = 10
+X, y = torch.zeros(N * 3, 2), torch.zeros(N * 3, dtype=torch.long)
+for j in range(3):
+    rows = range(N * j, N * (j + 1))
+    X[rows] = float(j)
+    y[rows] = j
+model = nn.Linear(2, 3)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
+for i in range(5):
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(X), y)
+    loss.backward()
+    optimizer.step()
+    print(loss.item().hex())
+"""
+    assert same(code, tmp_path).datamodule
