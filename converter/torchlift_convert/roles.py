@@ -30,7 +30,7 @@ class Roles:
     """Variables by role. ``tensors`` are what an optimizer is made from besides models: tensors as in ``SGD([w], lr)``,
     parts of models, lists of parameters. ``handed``: optimizers and schedulers that exist before the module does.
     ``held``: what updates the weights in a way that no Trainer knows; it stays an object of the script, as do all
-    optimizers and schedulers then. ``odd``: one of these, and why.
+    optimizers and schedulers then. ``odd``: one of these, and why. ``unsure``: those that may not be bound.
     """
 
     definitions: dict[Var, list[Definition]]
@@ -44,6 +44,7 @@ class Roles:
     bars: frozenset[Var]
     handed: frozenset[Var] = field(default=frozenset())
     held: frozenset[Var] = field(default=frozenset())
+    unsure: frozenset[Var] = field(default=frozenset())
     odd: str | None = None
     tensors: frozenset[Var] = field(default=frozenset())
     scalers: frozenset[Var] = field(default=frozenset())
@@ -95,6 +96,7 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
         bars=frozenset(made_by(F.Bar)),
         handed=found.handed,
         held=found.held - set(models),
+        unsure=found.unsure,
         odd=found.odd,
         tensors=tensors - set(models),
         all_models=every and bool(found.optimizers),

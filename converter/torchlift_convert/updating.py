@@ -14,9 +14,10 @@ from torchlift_convert.definitions import Definition, add_definitions, nest_item
 from torchlift_convert.making import Made, Makers
 from torchlift_convert.names import parameters
 from torchlift_convert.nest import Nest
-from torchlift_convert.program import Frame, Program, Var, flow_over
+from torchlift_convert.program import Frame, Item, Program, Var, flow_over
 from torchlift_convert.recognisers import fact_of, facts_of
-from torchlift_convert.surroundings import made_elsewhere
+from torchlift_convert.surroundings import elsewhere, made_elsewhere
+from torchlift_convert.syntax import walk_statements
 from torchlift_convert.tracing import Tracer
 from torchlift_convert.trained import is_parameters
 
@@ -24,13 +25,15 @@ from torchlift_convert.trained import is_parameters
 @dataclass(frozen=True, eq=False)
 class Updaters:
     """``handed``: optimizers and schedulers that exist before the module is made, and are given to it. ``held``: what
-    updates the weights in a way that no Trainer knows; ``odd``: one of these, and why.
+    updates the weights in a way that no Trainer knows; ``odd``: one of these, and why. ``unsure``: those of them that
+    may not even be bound.
     """
 
     optimizers: dict[Var, tuple[Made, ...]]
     schedulers: dict[Var, F.MakesScheduler | None]
     handed: frozenset[Var]
     held: frozenset[Var]
+    unsure: frozenset[Var]
     odd: str | None
     company: frozenset[Var]  # what a statement that makes one of these binds besides: parameters may be in there
     inner: list[Frame]  # activations of functions that make optimizers
@@ -89,6 +92,20 @@ class _Search:
             and any(isinstance(d.value, ast.Call) and isinstance(self._fact(d), kind) for d in places)
         }
 
+    def unsure(self, optimizers: set[Var]) -> set[Var]:
+        """Optimizers that may not be bound, where the loops can do without: no step of theirs runs in any case."""
+        sure = flow_over([Item(s, self.home) for s in self.nest.pre]).must
+        around = {s for i in elsewhere(self.nest) for s in walk_statements([i.stmt])}
+        needed: set[Var | None] = set()
+        for item in nest_items(self.nest):
+            if isinstance(item.stmt, ast.Expr) and isinstance(item.stmt.value, ast.Call):
+                fact = fact_of(item.stmt.value, item.frame, self.program)
+                if isinstance(fact, F.Step):
+                    needed |= {variable(e, item.frame) for e in (fact.receiver, *fact.node.args)}
+        own = {v for v in optimizers if v.frame is self.home and not self.is_parameter(v)}
+        away = {v for v in own if any(d.stmt in around for d in self.defs.get(v, []))}
+        return own - sure - needed - away
+
     def _fact(self, place: Definition) -> F.Fact | None:
         return fact_of(place.value, place.frame, self.program) if isinstance(place.value, ast.Call) else None
 
@@ -100,6 +117,8 @@ def updaters(
     search = _Search(program, nest, callers, defs, tracer)
     stepped, zeroed, through = _used(program, nest)
     optimizers = search.of_kind(F.MakesOptimizer, stepped | zeroed | through)
+    unsure = search.unsure(set(optimizers))
+    optimizers = {v: made for v, made in optimizers.items() if v not in unsure}
     odd = (search.maybe(F.MakesOptimizer, stepped | zeroed) | (stepped | through) & zeroed) - set(optimizers)
     made = search.of_kind(F.MakesScheduler, stepped)
     schedulers: dict[Var, F.MakesScheduler | None] = {v: _one_fact(m) for v, m in made.items()}
@@ -110,7 +129,7 @@ def updaters(
     if odd or not (stepped | through) & set(optimizers):
         others = _made_with_parameters(defs, {*optimizers, *odd})
         held = frozenset({*optimizers, *schedulers, *odd, *others})
-        return Updaters({}, {}, frozenset(), held, _why(odd, defs), frozenset(), [], {})
+        return Updaters({}, {}, frozenset(), held, frozenset(unsure), _why(odd, unsure, defs), frozenset(), [], {})
     for frame in search.makers.frames:
         add_definitions(defs, frame)
     taken = {*optimizers, *schedulers}
@@ -120,6 +139,7 @@ def updaters(
         optimizers,
         schedulers,
         frozenset(handed),
+        frozenset(),
         frozenset(),
         None,
         _company(taken, defs),
@@ -204,11 +224,13 @@ def _stand_ins(makers: Makers, defs: dict[Var, list[Definition]]) -> dict[Var, V
     return found
 
 
-def _why(odd: set[Var], defs: dict[Var, list[Definition]]) -> str | None:
+def _why(odd: set[Var], unsure: set[Var], defs: dict[Var, list[Definition]]) -> str | None:
     """Why the Trainer cannot step one of these."""
     if not odd:
         return None
     var = min(odd, key=lambda v: v.name)
+    if var in unsure:
+        return f"'{var.name}' may not be made"
     if any(isinstance(d.value, ast.Constant) and d.value.value is None for d in defs.get(var, [])):
         return f"'{var.name}' may be None"
     return f"'{var.name}' is not surely an optimizer of torch.optim"

@@ -64,7 +64,7 @@ class ParameterPlanner:
         chosen: dict[Reference, None] = {}
         for reference in wanted:
             var, attr = reference
-            given = {*passed, *self.ctx.roles.held, *self.ctx.roles.handed}
+            given = {*passed, *self.ctx.roles.held, *self.ctx.roles.handed} - self.ctx.roles.unsure
             if (self.ctx.outside(var) and var not in given) or (var in settled and var not in passed):
                 continue
             if data is not None and (var in data.attributes or data.loader(var) is not None):
