@@ -38,12 +38,14 @@ class Makers:
     entered: dict[int, ast.Call] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     depth: int = 0
+    never_none: bool = False
 
-    def of(self, expr: ast.expr | None, frame: Frame, stmt: ast.stmt) -> tuple[Made, ...]:
+    def of(self, expr: ast.expr | None, frame: Frame, stmt: ast.stmt, never_none: bool = False) -> tuple[Made, ...]:
         """The calls that may make a value in front of a statement: all of them.
 
-        Empty when something else may make it, or nobody knows.
+        Empty when something else may make it, or nobody knows. ``never_none``: what follows fails with None.
         """
+        self.never_none = never_none
         state = self._walk(frame).before.get(stmt)
         if state is None:
             return ()
@@ -73,6 +75,8 @@ class Makers:
                 if any(isinstance(e, ast.Starred) for e in elts):
                     raise Unknown
                 yield from self._of(elts[part], None, frame, state)
+            case ast.Constant(value=None) if self.never_none and part is None:
+                pass
             case ast.Name(id=name):
                 yield from self._held(name, part, frame, state)
             case ast.Call():

@@ -52,15 +52,27 @@ class _Search:
         self.makers = Makers(self.program)
         self.home = self.nest.home
         self.rebound = flow_over(nest_items(self.nest)).may
+        self.needed = self._needed()
 
     def made(self, var: Var) -> tuple[Made, ...]:
         """All calls that may have made what a variable holds when the loops start; empty when that is not known."""
         if var.owned and var not in self.rebound:
-            return self.tracer.facts(var)
+            return self.tracer.facts(var) if var in self.needed or not _maybe_none(self.tracer.places(var)) else ()
         if var.frame not in (self.home, self.program.module) or var in self.rebound:
             return ()
-        found = self.makers.of(ast.Name(var.name, ast.Load()), self.home, self.nest.outer)
+        name = ast.Name(var.name, ast.Load())
+        found = self.makers.of(name, self.home, self.nest.outer, never_none=var in self.needed)
         return found or (self._given(var) if self.is_parameter(var) else ())
+
+    def _needed(self) -> set[Var | None]:
+        """Variables whose step runs in every batch: the script itself stops where they hold nothing."""
+        needed: set[Var | None] = set()
+        for item in nest_items(self.nest):
+            if isinstance(item.stmt, ast.Expr) and isinstance(item.stmt.value, ast.Call):
+                fact = fact_of(item.stmt.value, item.frame, self.program)
+                if isinstance(fact, F.Step):
+                    needed |= {variable(e, item.frame) for e in (fact.receiver, *fact.node.args)}
+        return needed
 
     def is_parameter(self, var: Var) -> bool:
         scope = self.home.scope
@@ -96,15 +108,9 @@ class _Search:
         """Optimizers that may not be bound, where the loops can do without: no step of theirs runs in any case."""
         sure = flow_over([Item(s, self.home) for s in self.nest.pre]).must
         around = {s for i in elsewhere(self.nest) for s in walk_statements([i.stmt])}
-        needed: set[Var | None] = set()
-        for item in nest_items(self.nest):
-            if isinstance(item.stmt, ast.Expr) and isinstance(item.stmt.value, ast.Call):
-                fact = fact_of(item.stmt.value, item.frame, self.program)
-                if isinstance(fact, F.Step):
-                    needed |= {variable(e, item.frame) for e in (fact.receiver, *fact.node.args)}
         own = {v for v in optimizers if v.frame is self.home and not self.is_parameter(v)}
         away = {v for v in own if any(d.stmt in around for d in self.defs.get(v, []))}
-        return own - sure - needed - away
+        return own - sure - self.needed - away
 
     def _fact(self, place: Definition) -> F.Fact | None:
         return fact_of(place.value, place.frame, self.program) if isinstance(place.value, ast.Call) else None
@@ -224,6 +230,10 @@ def _stand_ins(makers: Makers, defs: dict[Var, list[Definition]]) -> dict[Var, V
     return found
 
 
+def _maybe_none(places: list[Definition]) -> bool:
+    return any(isinstance(d.value, ast.Constant) and d.value.value is None for d in places)
+
+
 def _why(odd: set[Var], unsure: set[Var], defs: dict[Var, list[Definition]]) -> str | None:
     """Why the Trainer cannot step one of these."""
     if not odd:
@@ -231,6 +241,6 @@ def _why(odd: set[Var], unsure: set[Var], defs: dict[Var, list[Definition]]) -> 
     var = min(odd, key=lambda v: v.name)
     if var in unsure:
         return f"'{var.name}' may not be made"
-    if any(isinstance(d.value, ast.Constant) and d.value.value is None for d in defs.get(var, [])):
+    if _maybe_none(defs.get(var, [])):
         return f"'{var.name}' may be None"
     return f"'{var.name}' is not surely an optimizer of torch.optim"

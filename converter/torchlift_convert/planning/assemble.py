@@ -59,7 +59,6 @@ def assemble(ctx: Context) -> Plan:
     _refuse_counted_by_hand(ctx)
     _refuse_closures(ctx)
     _refuse_named_expressions(ctx)
-    _refuse_unsure(ctx)
     _refuse_handlers(ctx)
     drop_bars(ctx)
     data = DataPlanner(ctx).plan()
@@ -137,18 +136,6 @@ def _refuse_named_expressions(ctx: Context) -> None:
                             ctx.nest.outer if item.synthetic else item.stmt,
                             f"Give it that value in a statement of its own: {node.target.id} = ...",
                         )
-
-
-def _refuse_unsure(ctx: Context) -> None:
-    """What may not be bound cannot be handed over; at module level its name is asked only where the script asks it."""
-    for var in sorted(ctx.roles.unsure, key=lambda v: v.name):
-        if not ctx.home.is_module:
-            raise Refuse(
-                "TL106",
-                f"The optimizer '{var.name}' is made under a condition only.",
-                ctx.roles.definitions[var][0].stmt,
-                "Make an optimizer on every path to the loop, or let it be None.",
-            )
 
 
 def _refuse_handlers(ctx: Context) -> None:

@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass, replace
 
 from torchlift_convert.definitions import assigned
+from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Item, Var, flow_over
 from torchlift_convert.references import references
@@ -24,11 +25,23 @@ class OptimizerPlanner:
         All of them run in ``configure_optimizers`` or none does: they stay where they are, and what they make is handed
         to the module, when a statement of theirs does something else too, or does not commute with what follows it.
         """
+        self._refuse_unsure()
         own = self._own()
         if not self._unmixed(own) or not self._may_move(self._with_helpers(own)):
             self.hand_over()
             return []
         return self._with_helpers(own)
+
+    def _refuse_unsure(self) -> None:
+        """What may not be bound cannot be handed over; at module level the script's own questions come first."""
+        for var in sorted(self.ctx.roles.unsure, key=lambda v: v.name):
+            if not self.ctx.home.is_module:
+                raise Refuse(
+                    "TL106",
+                    f"The optimizer '{var.name}' is made under a condition only.",
+                    self.ctx.roles.definitions[var][0].stmt,
+                    "Make an optimizer on every path to the loop, or let it be None.",
+                )
 
     def hand_over(self) -> None:
         """Let optimizers and schedulers be made where the script makes them."""

@@ -76,6 +76,7 @@ AUTOMATIC = {
         "optimizer = KINDS[args.opt](model.parameters(), lr=args.lr)\n"
     ),
     "None at first": trains("optimizer = None\noptimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"),
+    "None where the script itself stops": trains("optimizer = None\n" + CHOSEN[: CHOSEN.index("else")]),
     "used before the loops": trains(
         "optimizer = make(model, args)\noptimizer.load_state_dict(optimizer.state_dict())\n"
         "scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)\n",
@@ -272,6 +273,10 @@ MANUAL = {
         MAYBE_STEP,
         defs="def make(net):\n    if args.opt == 'Adam':\n        return torch.optim.Adam(net.parameters())\n\n\n",
     ),
+    "perhaps not made": trains(CHOSEN[: CHOSEN.index("elif")], MAYBE_STEP.replace("optimizer is not None", "args.opt")),
+    "not made": trains(CHOSEN[: CHOSEN.index("elif")], MAYBE_STEP.replace("optimizer is not None", "args.opt")).replace(
+        "opt='SGD'", "opt=''"
+    ),
     "a class without a closure": trains("optimizer = Mine(model.parameters(), 0.1)\n", defs=PLAIN),
     "a wrapper": trains(
         "inner = torch.optim.SGD(model.parameters(), lr=0.1)\noptimizer = Warming(inner)\n",
@@ -333,3 +338,11 @@ def test_a_backward_alone_trains_nothing() -> None:
     result = convert(trains("", ATTACK), Options())
     assert result.status is Status.REFUSED
     assert {d.code for d in result.diagnostics} == {"TL301"}
+
+
+def test_a_local_optimizer_that_may_not_be_made_is_refused() -> None:
+    source = MANUAL["perhaps not made"].replace(NET, "net = Net()\n", 1).replace("model", "net")
+    head, loop = source.split("\nif args.opt", 1)
+    result = convert(head + "\n\ndef main():\n" + indent("if args.opt" + loop, "    ") + "\n\nmain()\n", Options())
+    assert result.status is Status.REFUSED
+    assert [d.code for d in result.diagnostics] == ["TL106"]
