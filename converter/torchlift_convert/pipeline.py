@@ -16,6 +16,7 @@ from torchlift_convert.linked import refuse_rebinding, restored, with_links
 from torchlift_convert.listing import goes_over_list
 from torchlift_convert.loaders import containers, data_variables, unknown_iterables
 from torchlift_convert.loops import is_range
+from torchlift_convert.names import free_names, own_nodes
 from torchlift_convert.nest import Finder, Nest
 from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
@@ -26,7 +27,7 @@ from torchlift_convert.regions import Region, Regions
 from torchlift_convert.render import Rendered, render, with_import, without_unused_imports
 from torchlift_convert.reserved import unique
 from torchlift_convert.rewrite import Origins
-from torchlift_convert.roles import Roles, assign_roles
+from torchlift_convert.roles import Roles, assign_roles, nest_items
 from torchlift_convert.samplers import sampler_variables, tells_epoch
 from torchlift_convert.storage import store
 from torchlift_convert.streams import word_for
@@ -108,8 +109,7 @@ def _needs_lazy(regions: Regions, roles: Roles, judge: Judge) -> bool:
 def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
     """The new text, and which original statement each of its lines comes from."""
     script = plan.program.script
-    names = {n.id for n in ast.walk(script.tree) if isinstance(n, ast.Name)} | set(plan.program.imports)
-    lightning = unique("L", names)
+    lightning = unique("L", _names_in_the_way(plan))
     dataloader = _dataloader(plan.program)
     origins = Origins()
     writer = ScriptWriter(plan, origins, lightning, dataloader)
@@ -131,6 +131,21 @@ def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
         module = with_head_note(module, plan.promise, script)
     rendered = render(module, writer.own)
     return (rendered if links is None else restored(rendered, links, final)), origins
+
+
+def _names_in_the_way(plan: Plan) -> set[str]:
+    """Names that the framework's must not be: all but those that functions which stay keep to themselves."""
+    tree, items = plan.program.script.tree, nest_items(plan.nest)
+    found = set(plan.program.imports)
+    for scope in {tree, plan.nest.home.scope, *plan.nest.followed, *(i.frame.scope for i in items)}:
+        found |= {n.id for n in own_nodes(scope) if isinstance(n, ast.Name)}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            free = free_names(node)
+            found |= free.reads | free.binds
+        elif isinstance(node, ast.ClassDef):
+            found |= {n.id for n in own_nodes(node) if isinstance(n, ast.Name)}
+    return found
 
 
 def _dataloader(program: Program) -> str:

@@ -171,3 +171,18 @@ def test_a_counter_that_the_loop_changes_is_refused() -> None:
     assert result.code is None
     assert [d.code for d in result.refusals] == ["TL106"]
     assert "'epoch'" in result.refusals[0].message
+
+
+def test_a_local_of_a_function_that_stays_is_in_nobodys_way(tmp_path: Path) -> None:
+    """A function that stays keeps its own L; a global L of the script's makes the framework's another name."""
+    shown = "def shown(value):\n    L = [value]\n    return L[0]\n\n\n"
+    loop = (
+        "for epoch in range(2):\n    for xb, yb in train_loader:\n        optimizer.zero_grad()\n"
+        "        loss = F.cross_entropy(model(xb), yb)\n        loss.backward()\n        optimizer.step()\n"
+    )
+    (tmp_path / "other").mkdir()
+    result = same(script(shown + loop + "    print(shown(epoch))\n"), tmp_path)
+    assert "import torchlift as L\n" in (result.code or "")
+    other = shown.replace("return", "return LENGTH +").replace("L = ", "global L\n    L = ")
+    result = same(script("LENGTH = 2\n" + other + loop + "    print(shown(epoch))\n"), tmp_path / "other")
+    assert "import torchlift as L\n" not in (result.code or "")
