@@ -305,11 +305,15 @@ class ModuleWriter:
         """Comments that stood at the end of the loop's body."""
         last = Region.VAL_END if self.plan.regions.validation is not None else Region.EPOCH_END
         held_out = self.plan.regions.validation
-        loops: dict[Region, ast.stmt | None] = {Region.STEP: self.plan.nest.batches, last: self.plan.nest.epochs}
+        nest = self.plan.nest
+        loops: dict[Region, ast.stmt | None] = {
+            Region.STEP: nest.written_batches,
+            last: nest.written_epochs,
+        }
         loops[Region.VAL_STEP] = held_out.stmt if held_out is not None else None
         loop = loops.get(region)
         node = self.script.node.get(loop) if loop is not None else None
-        if isinstance(node, cst.For) and isinstance(node.body, cst.IndentedBlock):
+        if isinstance(node, (cst.For, cst.While)) and isinstance(node.body, cst.IndentedBlock):
             block.leave(node.body.footer)
 
     def _finish_step(self, block: Block, env: Environment, edits: Edits) -> None:

@@ -240,7 +240,14 @@ class ScriptWriter:
 
     def _run(self, block: Block, env: Environment) -> None:
         """The Trainer in place of the loop."""
-        block.drop_header(self.plan.nest.outer)
+        nest = self.plan.nest
+        block.drop_header(nest.outer)
+        if nest.count is not None and nest.count.last:
+            block.drop(nest.count.step)
+        body = getattr(self.script.node[nest.outer], "body", None)
+        ends = self.plan.regions.of(Region.EPOCH_END) or self.plan.regions.of(Region.VAL_END)
+        if nest.epochs is not None and not ends and isinstance(body, cst.IndentedBlock):
+            block.leave(body.footer)
         for param, name in self.plan.module.late.items():
             block.line(f"{self.plan.module.instance}.{name} = {self._given(param, env)}")
         for text in TrainerWriter(self.plan, self.lightning, self.dataloader, env).lines():

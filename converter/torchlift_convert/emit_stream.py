@@ -95,5 +95,5 @@ class StreamWriter:
         assert header is not None
         names = [n.id for n in ast.walk(header.target) if isinstance(n, ast.Name)]
         if not names:
-            return "0"
+            return "0  # the step finds its data itself"
         return ", ".join(self.env.name(header.frame, n) or n for n in names)

@@ -38,7 +38,8 @@ def alias(plan: Plan, var: Var) -> str:
 
 def _holder(plan: Plan, var: Var) -> str:
     if var in epoch_variables(plan):
-        return _plus(f"{plan.trainer}.current_epoch", plan.epoch_start or "0", -1)
+        behind = plan.nest.count is not None and plan.nest.count.last
+        return _plus(f"{plan.trainer}.current_epoch", plan.epoch_start or "0", 0 if behind else -1)
     if not plan.module.early_optimizers:
         if var in plan.roles.optimizers:
             return f"{plan.trainer}.optimizers[{list(plan.roles.optimizers).index(var)}]"
@@ -57,7 +58,7 @@ def _holder(plan: Plan, var: Var) -> str:
 def _plus(text: str, start: str, number: int) -> str:
     """``text + start + number``, folded where it can be."""
     if not start.lstrip("-").isdigit():
-        return f"{text} + {start} {'-' if number < 0 else '+'} {abs(number)}"
+        return f"{text} + {start} {'-' if number < 0 else '+'} {abs(number)}" if number else f"{text} + {start}"
     total = int(start) + number
     return text if total == 0 else f"{text} {'-' if total < 0 else '+'} {abs(total)}"
 

@@ -69,10 +69,10 @@ def _gone(plan: Plan) -> dict[ast.stmt, Gone]:
     gone = {**plan.regions.gone, **plan.dropped}
     nest, module = plan.nest, plan.module.name
     fit = f"{plan.trainer}.fit"
-    if nest.epochs is not None:
-        gone[nest.epochs] = Gone(FateKind.TRAINER, f"Trainer(max_epochs={plan.max_epochs})")
-    if nest.batches is not None:
-        gone[nest.batches] = Gone(FateKind.TRAINER, f"{fit}: calls {module}.training_step for each batch")
+    if nest.written_epochs is not None:
+        gone[nest.written_epochs] = Gone(FateKind.TRAINER, f"Trainer(max_epochs={plan.max_epochs})")
+    if nest.written_batches is not None:
+        gone[nest.written_batches] = Gone(FateKind.TRAINER, f"{fit}: calls {module}.training_step for each batch")
     if plan.regions.validation is not None:
         where = f"{fit}: calls {module}.validation_step for each batch"
         gone[plan.regions.validation.stmt] = Gone(FateKind.TRAINER, where)

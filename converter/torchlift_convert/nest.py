@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field, replace
 
-from torchlift_convert.counting import counts, last_look
+from torchlift_convert.counting import Counted, counted_while, counts, last_look
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.facts import GradSwitch
@@ -61,6 +61,17 @@ class Nest:
     after: tuple[Item, ...]
     followed: tuple[FunctionNode, ...] = ()
     merged: tuple[tuple[ast.stmt, FateKind, str], ...] = ()
+    count: Counted | None = None  # the outer loop is a while loop that counts
+
+    @property
+    def written_epochs(self) -> Loop | None:
+        """The epoch loop as it stands in the script."""
+        return self.outer if self.count is not None and self.epochs is self.count.loop else self.epochs
+
+    @property
+    def written_batches(self) -> Loop | None:
+        """The batch loop as it stands in the script."""
+        return self.outer if self.count is not None and self.batches is self.count.loop else self.batches
 
     @property
     def pre(self) -> list[ast.stmt]:
@@ -138,7 +149,8 @@ class Finder:
     # -- the nest ----------
 
     def _lay_out(self, home: Frame, outer: Loop, path: tuple[Block, ...]) -> Nest:
-        entries = self.flatten(home, outer.body)
+        count = counted_while(outer, path[-1].body, home, self.judge)
+        entries = self.flatten(home, count.loop.body if count is not None else outer.body)
         inner = [i for i, e in enumerate(entries) if isinstance(e, LoopEntry)]
         kept = [e for e in entries if isinstance(e, Item) and not e.holes]
         beside = len(inner) > 1 or any(self.reach.trains(e.stmt, e.frame) for e in kept)
@@ -146,7 +158,7 @@ class Finder:
         beside = beside or (isinstance(entry, LoopEntry) and self._accumulates(entry, kept))
         if beside or not isinstance(entry, LoopEntry) or not counts(outer, home, self.judge):
             refuse_read_bar(outer, home, self.judge)
-            return self._one_level(home, outer, path, entries, beside)
+            return self._one_level(home, outer, path, entries, beside, count)
         for loop in (outer, entry.stmt):
             if loop.orelse:
                 raise Refuse("TL105", "The loop has an else branch.", loop, "Put its statements after the loop.")
@@ -158,17 +170,28 @@ class Finder:
             home=home,
             path=path,
             outer=outer,
-            epochs=outer,
+            epochs=count.loop if count is not None else outer,
             before=_items(entries[: inner[0]]),
             batches=entry.stmt,
             batch_frame=entry.frame,
             body=_items(body),
-            after=(*_items(entries[inner[0] + 1 :]), *last_look(outer, home)),
+            after=(*_items(entries[inner[0] + 1 :]), *(last_look(outer, home) if count is None else ())),
             followed=tuple(self.followed),
-            merged=tuple(self.merged),
+            merged=(*self.merged, *_counted_by_trainer(count)),
+            count=count,
         )
 
-    def _one_level(self, home: Frame, outer: Loop, path: tuple[Block, ...], entries: list[Entry], beside: bool) -> Nest:
+    def _one_level(
+        self,
+        home: Frame,
+        outer: Loop,
+        path: tuple[Block, ...],
+        entries: list[Entry],
+        beside: bool,
+        count: Counted | None,
+    ) -> Nest:
+        if count is not None and count.read:  # the number of a step is its batch's, and there is none behind the last
+            count, entries = None, self.flatten(home, outer.body)
         if outer.orelse:
             raise Refuse("TL105", "The loop has an else branch.", outer, "Put its statements after the loop.")
         stepping = counts(outer, home, self.judge)
@@ -177,14 +200,15 @@ class Finder:
             home=home,
             path=path,
             outer=outer,
-            epochs=outer if stepping else None,
+            epochs=count.loop if count is not None else outer if stepping else None,
             before=(),
             batches=None if stepping else outer,
             batch_frame=home,
             body=_items(entries),
-            after=last_look(outer, home),
+            after=last_look(outer, home) if count is None else (),
             followed=tuple(self.followed),
-            merged=tuple(self.merged),
+            merged=(*self.merged, *_counted_by_trainer(count)),
+            count=count,
         )
 
     def _accumulates(self, entry: LoopEntry, beside: list[Item]) -> bool:
@@ -323,6 +347,10 @@ def _refuse_inner_loops(entries: list[Entry], over_data_only: bool, around: Loop
                 entry.stmt,
                 "Keep one epoch loop with one batch loop in it: for epoch in range(...): for batch in loader.",
             )
+
+
+def _counted_by_trainer(count: Counted | None) -> list[tuple[ast.stmt, FateKind, str]]:
+    return [(count.step, FateKind.TRAINER, "Trainer: counts")] if count is not None else []
 
 
 def _steps(node: ast.AST) -> bool:

@@ -20,7 +20,7 @@ class Remarks:
         self.left: set[ast.stmt] = set()  # statements whose comments have found their place
         self.carried = {i.stmt for r in Region for i in plan.regions.of(r)}
         items = [i for r in Region for i in plan.regions.of(r)]
-        opened: list[ast.stmt | None] = [plan.nest.batches]
+        opened: list[ast.stmt | None] = [plan.nest.written_batches]
         opened += [plan.regions.validation.stmt if plan.regions.validation is not None else None]
         opened += [i.frame.scope for i in items if isinstance(i.frame.scope, ast.FunctionDef)]
         home = plan.nest.home.scope

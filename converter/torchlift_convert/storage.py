@@ -122,7 +122,8 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
         needed_after=after,
         read_after=bound & after,
         early=bound & live[Region.EPOCH_START],
-        entering=bound & live[Region.EPOCH_START] | crossing - pinned - special,
+        entering=bound & (live[Region.EPOCH_START] | _seen_when_empty(nest, regions, flows, live, after))
+        | crossing - pinned - special,
         read_first=bound & _liveness(flows, frozenset())[Region.EPOCH_START],
         around=around,
         by_name=around.live | flow_over(post).may,
@@ -151,6 +152,20 @@ def _liveness(flows: dict[Region, VarFlow], after: frozenset[Var]) -> dict[Regio
             if new != live[region]:
                 live[region], changed = new, True
     return live
+
+
+def _seen_when_empty(
+    nest: Nest,
+    regions: Regions,
+    flows: dict[Region, VarFlow],
+    live: dict[Region | None, frozenset[Var]],
+    after: frozenset[Var],
+) -> frozenset[Var]:
+    """What keeps its value from before the loops when a while loop makes no round, or a stream gives no batch."""
+    if regions.stream is None and not isinstance(nest.epochs, ast.While):
+        return frozenset()
+    behind = live[Region.VAL_START] if regions.stream is not None else frozenset()
+    return after | (behind - flows[Region.EPOCH_START].must)
 
 
 def _live_out(region: Region, live: dict[Region | None, frozenset[Var]]) -> frozenset[Var]:

@@ -14,6 +14,7 @@ from torchlift_convert.names import access
 from torchlift_convert.plan import DataPlan, Kind, ModulePlan, Param, Plan
 from torchlift_convert.planning.bars import drop_bars
 from torchlift_convert.planning.context import Context
+from torchlift_convert.planning.counter import drop_counter
 from torchlift_convert.planning.data import DataPlanner
 from torchlift_convert.planning.fetching import own_state, without
 from torchlift_convert.planning.modules import ModulePlanner
@@ -61,6 +62,7 @@ def assemble(ctx: Context) -> Plan:
     _refuse_named_expressions(ctx)
     _refuse_handlers(ctx)
     drop_bars(ctx)
+    drop_counter(ctx)
     data = DataPlanner(ctx).plan()
     if data is not None and data.streams:
         ctx.storage = without(ctx.storage, own_state(ctx))

@@ -24,6 +24,8 @@ def own_state(ctx: Context) -> frozenset[Var]:
 def sources(ctx: Context) -> dict[Reference, None] | None:
     """What the fetching of batches reads from before the loops; None when it reads what the other hooks make."""
     fetch, own = ctx.regions.of(Region.FETCH), own_state(ctx)
+    if ctx.regions.stream is not None and ctx.regions.stream.generated and not loop_variables(ctx.regions.batches):
+        return None  # it gives no data at all
     bare = [
         replace(i, stmt=without_moves(i.stmt, i.frame, ctx.roles, ctx.program)) if not i.holes else i for i in fetch
     ]

@@ -467,3 +467,80 @@ def test_a_value_given_by_a_named_expression_that_other_hooks_read_is_refused() 
     assert [d.code for d in convert(script(loop), Options()).refusals] == ["TL106"]
     loop = "bad = 0\nfor epoch in range(3):\n    for x, y in loader:\n        STEP\n    print(bad := bad + 1)\n"
     assert [d.code for d in convert(script(loop), Options()).refusals] == ["TL106"]
+
+
+COUNTED = {
+    "counted last": ("epoch = 0\nwhile epoch < 3:\n    EPOCH\n    epoch += 1\nprint(epoch)", "3"),
+    "counted first": ("epoch = 0\nwhile epoch < 3:\n    epoch += 1\n    EPOCH\nprint(epoch)", "3"),
+    "up to": ("epoch = 1\nwhile epoch <= 3:\n    EPOCH\n    epoch = epoch + 1\nprint(epoch)", "3"),
+    "the other way round": ("epoch = 2\nwhile 5 > epoch:\n    EPOCH\n    epoch += 1\nprint(epoch)", "3"),
+    "to a name": ("rounds = 3\nepoch = 0\nwhile epoch < rounds:\n    EPOCH\n    epoch += 1\nprint(epoch)", "rounds"),
+    "left before that": (
+        "epoch = 0\nwhile epoch < 9:\n    epoch += 1\n    EPOCH\n    if epoch == 2:\n        break\nprint(epoch)",
+        "9",
+    ),
+    "left before that, and counted last": (
+        "epoch = 0\nwhile epoch < 9:\n    EPOCH\n    if epoch == 2:\n        break\n    epoch += 1\nprint(epoch)",
+        "-1",
+    ),
+    "with another number after a round": (
+        "epoch = 0\nwhile epoch < 5:\n    EPOCH\n    if epoch == 1:\n        epoch = 3\n    epoch += 1\nprint(epoch)",
+        "-1",
+    ),
+    "with an end that moves": (
+        "epoch, end = 0, 2\nwhile epoch < end:\n    EPOCH\n    end = 4\n    epoch += 1\nprint(epoch)",
+        "-1",
+    ),
+    "with a round that is not counted": (
+        "again, epoch = True, 0\nwhile epoch < 3:\n    EPOCH\n    if epoch == 1 and again:\n        again = False\n"
+        "        continue\n    epoch += 1\nprint(epoch)",
+        "-1",
+    ),
+}
+
+
+@pytest.mark.parametrize("around", [script, in_main])
+@pytest.mark.parametrize("loop,limit", COUNTED.values(), ids=COUNTED.keys())
+def test_epochs_counted_by_hand(around, loop: str, limit: str, tmp_path: Path) -> None:
+    whole = loop.replace("EPOCH", "for x, y in loader:\n        STEP\n    print(epoch, loss.item())")
+    result = same(around(whole), tmp_path)
+    assert result.code is not None
+    assert f"max_epochs={limit}," in result.code or f"max_epochs=self.{limit}," in result.code
+
+
+def test_the_comments_of_a_while_loop_stay() -> None:
+    loop = """
+        # from nothing
+        epoch = 0  # none yet
+        # as long as it takes
+        while epoch < 3:  # three times
+            # all of them
+            for x, y in loader:
+                STEP
+                # a step less
+            # one more
+            epoch += 1  # counted
+            # and on
+    """
+    result = convert(script(loop), Options())
+    assert result.code is not None
+    for comment in ("from nothing", "none yet", "as long", "three times", "all of them", "a step less", "one more"):
+        assert result.code.count(f"# {comment}") == 1, comment
+    assert result.code.count("# counted") == result.code.count("# and on") == 1
+
+
+EMPTY = {
+    "no round": "loss = torch.tensor(3.0)\nwhile loss < 1:\n    for x, y in loader:\n        STEP\nprint(loss.item())",
+    "no step": "loss = torch.tensor(3.0)\nx, y = X, Y\nwhile loss < 1:\n    STEP\nprint(loss.item())",
+    "no batch": "loss = torch.tensor(3.0)\nfor x, y in itertools.islice(loader, 0):\n    STEP\nprint(loss.item())",
+    "no batch in an epoch": (
+        "loss = torch.tensor(3.0)\nfor epoch in range(2):\n    for x, y in itertools.islice(loader, epoch):\n"
+        "        STEP\n    print(loss.item())"
+    ),
+}
+
+
+@pytest.mark.parametrize("around", [script, in_main])
+@pytest.mark.parametrize("loop", EMPTY.values(), ids=EMPTY.keys())
+def test_loops_that_do_nothing(around, loop: str, tmp_path: Path) -> None:
+    same(around(loop), tmp_path)
