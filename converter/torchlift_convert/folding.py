@@ -10,14 +10,17 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
+from torchlift_convert.objects import stands_for_object
 from torchlift_convert.program import Bound, Frame, dotted
 
 _UNKNOWN = object()
+_OBJECT = object()  # true, and never None; nothing else is known about it
 
 
 def decided(test: ast.expr, frame: Frame) -> bool | None:
     """Whether a condition holds; None when that is not known, or when no name in it stands for a written value."""
-    if not any(isinstance(n, ast.Name) and frame.alias(n.id) is not None for n in ast.walk(test)):
+    names = [n.id for n in ast.walk(test) if isinstance(n, ast.Name)]
+    if not any(frame.alias(n) is not None or stands_for_object(n, frame) for n in names):
         return None
     value = _value(test, frame)
     return None if value is _UNKNOWN else bool(value)
@@ -75,7 +78,9 @@ def _value(expr: ast.expr, frame: Frame | None) -> Any:
             return value
         case ast.Name(id=name):
             bound = frame.alias(name) if frame is not None else None
-            return _value(bound.expr, bound.frame) if bound is not None else _UNKNOWN
+            if bound is not None:
+                return _value(bound.expr, bound.frame)
+            return _OBJECT if frame is not None and stands_for_object(name, frame) else _UNKNOWN
         case ast.List(elts=elts) | ast.Tuple(elts=elts) | ast.Set(elts=elts):
             values = [_value(e, frame) for e in elts]
             return _UNKNOWN if any(v is _UNKNOWN for v in values) else values
@@ -126,6 +131,8 @@ def truth(text: str) -> bool | None:
 
 def _compared(left: Any, op: ast.cmpop, right: Any) -> Any:
     if left is _UNKNOWN or right is _UNKNOWN:
+        return _UNKNOWN
+    if _OBJECT in (left, right) and (None not in (left, right) or isinstance(op, (ast.In, ast.NotIn))):
         return _UNKNOWN
     match op:
         case ast.Eq():

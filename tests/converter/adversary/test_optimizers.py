@@ -346,3 +346,45 @@ def test_a_local_optimizer_that_may_not_be_made_is_refused() -> None:
     result = convert(head + "\n\ndef main():\n" + indent("if args.opt" + loop, "    ") + "\n\nmain()\n", Options())
     assert result.status is Status.REFUSED
     assert [d.code for d in result.diagnostics] == ["TL106"]
+
+
+FLAG = """
+def run(model, loader, optimizer=None):
+    training = optimizer is not None
+    total = 0.0
+    if training:
+        model.train()
+    else:
+        model.eval()
+    with torch.set_grad_enabled(training):
+        for x, t in loader:
+            loss = F.cross_entropy(model(x), t)
+            if optimizer:
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            total += loss.item()
+    return total
+
+
+"""
+FLAGGED = IMPORTS + OPTIONS + FLAG + DATA + NET + CHOSEN[: CHOSEN.index("else")]
+LOOP = """
+for epoch in range(2):
+    trained = run(model, train_loader, optimizer)
+    held_out = run(model, test_loader)
+    print(epoch, trained, held_out)
+"""
+
+
+def test_an_optimizer_is_what_says_that_it_trains(tmp_path: Path) -> None:
+    result = same(FLAGGED + LOOP + END, tmp_path)
+    assert result.optimization is Optimization.AUTOMATIC
+    assert "def validation_step" in (result.code or "")
+
+
+@pytest.mark.parametrize("line", ["    optimizer = None\n", "    optimizer = optimizer if epoch else None\n"])
+def test_an_optimizer_that_is_given_up_says_nothing(line: str) -> None:
+    """Where the variable may hold None, nothing is known of it."""
+    result = convert(FLAGGED + LOOP + line + END, Options())
+    assert result.optimization is not Optimization.AUTOMATIC
