@@ -116,15 +116,18 @@ def _add_owned(found: dict[Var, list[Definition]], program: Program, seen: set[a
             add_definitions(found, program.frames[method])
     scopes: list[FunctionNode] = [m for m in program.owner.instance.scopes if m.name == "__init__"]
     seen = {*seen, *program.owner.instance.scopes}
+    given = {*program.owner.instance.scopes}  # read already, or of no call that is followed here
     for scope in scopes:  # grows on the way
         inner = program.frames[scope]
         for site in callers_of(scope, program).sites:
             for name, (value, frame) in site.arguments.items():
                 found.setdefault(inner.resolve(name), []).append(Definition(scope, value, frame))
-            if site.frame.scope not in seen:
-                seen.add(site.frame.scope)
+            caller = site.frame.scope
+            if caller not in seen:
+                seen.add(caller)
                 add_definitions(found, site.frame)
-                scopes += [s for s in [site.frame.scope] if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))]
+            if not isinstance(caller, ast.Module) and caller not in scopes and caller not in given:
+                scopes.append(caller)
 
 
 def add_definitions(found: dict[Var, list[Definition]], frame: Frame) -> None:

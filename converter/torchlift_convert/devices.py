@@ -63,7 +63,7 @@ def placement_of(program: Program, nest: Nest, roles: Roles, kept: list[Item], j
     made = all(isinstance(v, ast.Call) and isinstance(fact_of(v, f, program), F.MakesDevice) for v, f in values)
     name = var.said(nest.home.scope)
     device = name if made and values else f"torch.device({name})"
-    numbered = any(_names_one(v) for v, _ in values)
+    numbered = var not in roles.devices or any(_names_one(v) for v, _ in values)
     return Placement(f"{device}.type", f"1 if {device}.index is None else [{device}.index]" if numbered else "1")
 
 
@@ -94,6 +94,8 @@ def _names_one(value: ast.expr | None) -> bool:
                 return True
             case ast.Call(args=[_, _, *_]) | ast.Call(func=ast.Attribute(attr="format")):
                 return True
+            case ast.Constant(value=int(number)) if number:
+                return True
             case ast.Constant(value=str(text)) if ":" in text and not text.endswith(":0"):
                 return True
     return False
@@ -103,9 +105,17 @@ def _device_variables(program: Program, nest: Nest, roles: Roles) -> list[Var]:
     found: dict[Var, None] = {}
     for _, frame, fact in _moved(program, nest):
         var = variable(fact.device, frame) if fact.device is not None else None
-        if var in roles.devices and var is not None and (var.owned or var.frame in (nest.home, program.module)):
+        if var is None or not (var.owned or var.frame in (nest.home, program.module)):
+            continue
+        if var in roles.devices or (var.owned and fact.plain and not _is_dtype(var, roles, program)):
             found[var] = None
     return list(found)
+
+
+def _is_dtype(var: Var, roles: Roles, program: Program) -> bool:
+    """``torch.float64`` and its like: what tensors are moved to without going anywhere."""
+    sources = Tracer(program, roles.definitions).sources(var)
+    return any(s is not None and (program.canonical(*s) or "").startswith("torch.") for s in sources)
 
 
 def _moved(program: Program, nest: Nest) -> Iterator[tuple[ast.stmt, Frame, F.Move]]:
@@ -125,6 +135,8 @@ def _accelerator(value: ast.expr, frame: Frame, program: Program) -> str | None:
             one, other = _accelerator(yes, frame, program), _accelerator(no, frame, program)
             plain = one is not None and other is not None and " if " not in one + other
             return f"{one} if {ast.unparse(test)} else {other}" if plain else None
+        case ast.Constant(value=int(number)) if number is not False and number == 0:
+            return '"gpu"'  # the first one, as ``.to(0)`` says
         case ast.Constant(value=str(text)):
             kind = _kind(text)
             return f'"{kind}"' if kind else None

@@ -80,7 +80,7 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
     handed = _handed(program, nest.home, callers, defs, returned) | _owned(program, defs, tracer)
     found = updaters(program, nest, callers, defs, tracer)
     seeds = seeds_of(nest, defs, found.optimizers, found.held)
-    stand_ins = _stand_ins(nest.home, callers) | found.stand_ins | _attributes_for(defs, seeds, tracer)
+    stand_ins = _stand_ins(nest.home, callers) | found.stand_ins | _attributes_for(nest, defs, seeds, tracer)
     models, every = trained_models(defs, seeds, {*found.optimizers, *found.held}, stand_ins, found.inner)
     namespaces = frozenset(made_by(F.MakesNamespace))
     tensors = trained_tensors(program, defs, found.optimizers, stand_ins, namespaces) | found.company
@@ -174,13 +174,14 @@ def _owned(program: Program, defs: dict[Var, list[Definition]], tracer: Tracer) 
     return found
 
 
-def _attributes_for(defs: dict[Var, list[Definition]], seeds: list[Seed], tracer: Tracer) -> dict[Var, Var]:
-    """Variables whose object an attribute of the script's object holds, and that attribute."""
-    owned = {made: v for v in defs if v.owned and (made := tracer.made(v)) is not None}
+def _attributes_for(nest: Nest, defs: dict[Var, list[Definition]], seeds: list[Seed], tracer: Tracer) -> dict[Var, Var]:
+    """Variables whose object an attribute of the script's object holds, where the loops speak of that alone."""
+    spoken = {i.frame.resolve(n.id) for i in nest_items(nest) for n in ast.walk(i.stmt) if isinstance(n, ast.Name)}
+    owned = {made: v for v in defs if v.owned and v in spoken and (made := tracer.made(v)) is not None}
     if not owned:
         return {}
     named = [(f.resolve(n.id)) for code, f in seeds for n in ast.walk(code) if isinstance(n, ast.Name)]
-    others = [v for v in dict.fromkeys([*defs, *named]) if not v.owned]
+    others = [v for v in dict.fromkeys([*defs, *named]) if not v.owned and v not in spoken]
     return {v: owned[made] for v in others if (made := tracer.made(v)) in owned and made is not None}
 
 
@@ -234,8 +235,8 @@ def _names_device(
 ) -> bool:
     """Is it a device, a text that names one, or a variable that is nothing else wherever it is handed over?"""
     match value:
-        case ast.Constant(value=str()):
-            return True
+        case ast.Constant(value=str() | int()):
+            return not isinstance(value.value, bool)
         case ast.IfExp(body=body, orelse=orelse):
             return all(_names_device(one, frame, defs, program, depth) for one in (body, orelse))
         case ast.Name():

@@ -6,14 +6,23 @@ import ast
 
 from torchlift_convert.callers import earlier, tries_around
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.names import own_nodes
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Var
 from torchlift_convert.removal import unneeded_methods
 from torchlift_convert.tracing import Tracer
 
+_PROCESSES = (
+    "torch.nn.parallel.DistributedDataParallel",
+    "torch.nn.parallel.distributed.DistributedDataParallel",
+    "torch.distributed.init_process_group",
+    "torch.multiprocessing.spawn",
+)
+
 
 def refuse_attributes(ctx: Context) -> None:
     """Attributes of the script's object that hooks cannot hold."""
+    _refuse_processes(ctx)
     tracer = Tracer(ctx.program, ctx.roles.definitions)
     settled = {m for v in (*ctx.roles.models, *ctx.roles.optimizers) if (m := tracer.made(v)) is not None}
     for var in sorted((v for v in ctx.storage.bound if v.owned), key=lambda v: v.name):
@@ -37,6 +46,23 @@ def refuse_attributes(ctx: Context) -> None:
                 ctx.nest.outer,
                 "Hand the model over that the optimizer was made for.",
             )
+
+
+def _refuse_processes(ctx: Context) -> None:
+    """What an object holds of a model that several processes train is more than a Trainer of one process knows."""
+    if ctx.program.owner is None:
+        return
+    for frame in ctx.program.frames.values():
+        for node in own_nodes(frame.scope):
+            name = ctx.program.canonical(node.func, frame) if isinstance(node, ast.Call) else None
+            if name is not None and name.startswith(_PROCESSES):
+                assert isinstance(node, ast.Call)
+                raise Refuse(
+                    "TL501",
+                    f"The script trains in several processes: {ast.unparse(node.func)}().",
+                    node,
+                    "Convert the script as it trains in one process; then ask the Trainer for more devices.",
+                )
 
 
 def written_back(ctx: Context) -> tuple[Var, ...]:

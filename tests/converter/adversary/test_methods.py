@@ -196,3 +196,77 @@ def test_the_class_stays_without_what_became_hooks() -> None:
 def test_a_method_that_the_script_still_calls_stays() -> None:
     code = converted(script(MAKE + "trainer.fit(1)\nprint(trainer.evaluate())\n")).code or ""
     assert "def evaluate(self):" in code.partition("class Trainer:")[2]
+
+
+AGENT = """
+class Agent:
+    def __init__(self, lr):
+        self.model = Net()
+        self.opt = torch.optim.Adam(self.model.parameters(), lr=lr)
+        self.updates = 0
+        self.losses = []
+
+    def update(self, x, t):
+        self.opt.zero_grad()
+        loss = F.cross_entropy(self.model(x), t)
+        loss.backward()
+        self.opt.step()
+        self.updates += 1
+        return loss.item()
+
+    def save(self, epoch):
+        print("saving", epoch, self.updates)
+
+
+agent = Agent(0.01)
+model = agent.model
+for epoch in range(2):
+    total = 0.0
+    for x, t in train_loader:
+        total += agent.update(x, t)
+    agent.losses.append(total)
+    agent.save(epoch)
+    print(epoch, total, agent.updates)
+print(agent.losses, agent.updates)
+"""
+
+
+def test_a_loop_that_calls_the_step_of_an_object(tmp_path: Path) -> None:
+    result = same(IMPORTS + DATA + AGENT + END, tmp_path)
+    assert result.optimization is Optimization.AUTOMATIC and result.datamodule is not None
+
+
+WATCHER = """
+class Watcher:
+    def __init__(self, net):
+        self.net = net
+        self.seen = []
+
+    def probe(self):
+        (self.net.fc1.weight.norm() * 0.5).backward()
+
+    def look(self):
+        self.seen.append(self.net.fc1.weight.sum().item())
+
+
+watcher = Watcher(model)
+for epoch in range(2):
+    for x, t in train_loader:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), t)
+        loss.backward()
+        optimizer.step()
+        watcher.look()
+print(watcher.seen)
+"""
+
+
+def test_a_model_that_an_object_looks_at_as_well(tmp_path: Path) -> None:
+    same(IMPORTS + DATA + MODEL + WATCHER + END, tmp_path)
+
+
+def test_several_processes_are_left_alone() -> None:
+    source = IMPORTS.replace("import copy", "import copy\nfrom torch.nn.parallel import DistributedDataParallel as DDP")
+    source += script()[len(IMPORTS) :].replace("self.model = model.to(device)", "self.model = DDP(model)")
+    refusal = convert(source, Options()).refusals[0]
+    assert refusal.code == "TL501" and "DDP()" in refusal.message
