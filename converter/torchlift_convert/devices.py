@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torchlift_convert import facts as F
 from torchlift_convert.definitions import nest_items
@@ -17,6 +17,8 @@ from torchlift_convert.regions import Gone
 from torchlift_convert.roles import Roles, variable
 from torchlift_convert.tracing import Tracer
 from torchlift_convert.types import FateKind
+
+_GPU_IF, _ELSE_CPU = '"gpu" if ', ' else "cpu"'
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,30 @@ def moves(fact: F.Fact | None, frame: Frame, roles: Roles, program: Program) -> 
 
 def placement_of(program: Program, nest: Nest, roles: Roles, kept: list[Item], judge: Judge) -> Placement:
     """Where the script computes."""
+    placement = _placement_of(program, nest, roles, kept, judge)
+    if placement.devices != "1" or not _sets_device(program):
+        return placement
+    return replace(placement, devices=_only_on_gpu("[torch.cuda.current_device()]", placement.accelerator))
+
+
+def _sets_device(program: Program) -> bool:
+    """Does the script choose the current GPU, as each process of a distributed training does?"""
+    calls = (n for n in ast.walk(program.script.tree) if isinstance(n, ast.Call))
+    names = {program.canonical(c.func, program.module) for c in calls}
+    return bool(names & {"torch.cuda.set_device", "torch.accelerator.set_device_index"})
+
+
+def _only_on_gpu(devices: str, accelerator: str) -> str:
+    """The expression for ``devices``, with 1 where the accelerator is the CPU."""
+    if accelerator in ('"gpu"', '"cpu"'):
+        return devices if accelerator == '"gpu"' else "1"
+    if accelerator.endswith(".type"):
+        return f'{devices} if {accelerator} == "cuda" else 1'
+    test, ends = accelerator.removeprefix(_GPU_IF).removesuffix(_ELSE_CPU), (_GPU_IF, _ELSE_CPU)
+    return f"{devices} if {test} else 1" if accelerator == test.join(ends) else "1"
+
+
+def _placement_of(program: Program, nest: Nest, roles: Roles, kept: list[Item], judge: Judge) -> Placement:
     moved_to = _device_variables(program, nest, roles)
     if not moved_to:
         return _without_device(program, nest, roles)
@@ -149,40 +175,40 @@ def _kind(text: str) -> str | None:
 
 def _without_device(program: Program, nest: Nest, roles: Roles) -> Placement:
     """``.cuda()``, ``.to(rank)``, ``.to(args.device)``; a script without any device code stays on the CPU."""
+    tracer = Tracer(program, roles.definitions)
     for stmt, frame, fact in _moved(program, nest):
         match fact.device:
             case ast.Attribute(value=ast.Name(id=name)) if frame.resolve(name) in roles.namespaces and fact.plain:
                 device = f"torch.device({ast.unparse(fact.device)})"
                 return Placement(f"{device}.type", f"1 if {device}.index is None else [{device}.index]")
         number = fact.index if fact.device is None else fact.device
-        if fact.device is not None and not _is_number(fact.device, nest, program):
+        if fact.device is not None and not (fact.plain and _is_number(fact.device, frame, tracer)):
             continue
         var = variable(number, frame) if number is not None else None
         if number is None or isinstance(number, ast.Constant):
             devices = "1" if number is None or not number.value else f"[{number.value!r}]"
-        elif var is not None and var.frame in (nest.home, program.module):
-            devices = f"[{var.name}]"
+        elif var is not None and (var.owned or var.frame in (nest.home, program.module)):
+            devices = f"[{var.said(nest.home.scope)}]"
         else:
             continue
-        if isinstance(stmt, ast.If):
-            test = ast.unparse(stmt.test)
-            return Placement(
-                f'"gpu" if {test} else "cpu"', devices if devices == "1" else f"{devices} if {test} else 1"
-            )
-        return Placement('"gpu"', devices)
+        accelerator = ast.unparse(stmt.test).join((_GPU_IF, _ELSE_CPU)) if isinstance(stmt, ast.If) else '"gpu"'
+        return Placement(accelerator, "1" if devices == "1" else _only_on_gpu(devices, accelerator))
     return Placement('"cpu"')
 
 
-def _is_number(expr: ast.expr, nest: Nest, program: Program) -> bool:
-    """Is it the number of a GPU: one written in the code, or what else the script hands to ``device_ids=[...]``?"""
+def _is_number(expr: ast.expr, frame: Frame, tracer: Tracer) -> bool:
+    """Is it the number of a GPU: one written in the code or, where each GPU has its process, anything but a dtype?"""
     if isinstance(expr, ast.Constant):
         return isinstance(expr.value, int)
-    if not isinstance(expr, ast.Name):
+    if variable(expr, frame) is None or not _one_process_each(tracer.program):
         return False
+    value, place = tracer.source(expr, frame)
+    return not (tracer.program.canonical(value, place) or "").startswith("torch.")
+
+
+def _one_process_each(program: Program) -> bool:
     for node in ast.walk(program.script.tree):
         match node:
-            case ast.keyword(arg="device_ids", value=ast.List(elts=[ast.Name(id=name)])) if name == expr.id:
-                return True
-            case ast.Call(func=ast.Attribute(attr="set_device"), args=[ast.Name(id=name)]) if name == expr.id:
+            case ast.keyword(arg="device_ids") | ast.Attribute(attr="set_device" | "set_device_index"):
                 return True
     return False

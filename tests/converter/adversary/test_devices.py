@@ -50,6 +50,18 @@ PLACES = {
         script("rank = 1", "nn.parallel.DistributedDataParallel(Net().to(rank), device_ids=[rank])", ".to(rank)"),
         'accelerator="gpu",devices=[rank]',
     ),
+    "the current GPU": (
+        script("torch.cuda.set_device(1)\ndevice = torch.device('cuda')", "Net().to(device)"),
+        'accelerator="gpu",devices=[torch.cuda.current_device()]',
+    ),
+    "the current GPU, if there is one": (
+        script(
+            "if torch.cuda.is_available():\n    torch.cuda.set_device(1)\n"
+            "device = torch.accelerator.current_accelerator() or torch.device('cpu')",
+            "Net().to(device)",
+        ).replace("current_accelerator() or torch.device('cpu')", "current_accelerator()"),
+        'accelerator=device.type,devices=[torch.cuda.current_device()]ifdevice.type=="cuda"else1',
+    ),
     "a cast besides": (
         script("device = torch.device('cuda')", "Net().to(device)", ".to(device, torch.float32)"),
         'accelerator="gpu",devices=1',
