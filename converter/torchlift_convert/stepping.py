@@ -200,11 +200,11 @@ class Stepping:
                     pass
                 case _:
                     if any(self._optimizes(f, item) for f in inside):
-                        raise NotAutomatic("backward, zero_grad or step depends on a condition", item.stmt)
+                        raise NotAutomatic(_oddly(fact), item.stmt)
         for what, places in found.items():
             if len(places) != 1:
                 at = body[places[1]].stmt if len(places) > 1 else self.nest.outer
-                raise NotAutomatic(f"{len(places) or 'no'} plain {what}() in a batch", at)
+                raise NotAutomatic(f"{len(places) or 'no'} plain {_CALLED.get(what, what)}() in a batch", at)
         zero, backward, step = (found[k][0] for k in ("zero", "backward", "step"))
         if not (backward < step and (zero < backward or zero > step)):
             raise NotAutomatic("zero_grad, backward and step stand in another order", body[zero].stmt)
@@ -337,6 +337,27 @@ class Stepping:
             return False
         changed = frozenset[Var]().union(*(self.judge.changes(i) for i in nest_items(self.nest)))
         return not reads_of(item.frame, root_name(test)) & changed
+
+
+_CALLED = {"zero": "zero_grad"}
+
+
+def _oddly(fact: F.Fact | None) -> str:
+    """What a call does that the Trainer does in another way; without one, it stands in something else."""
+    match fact:
+        case F.Backward(node=ast.Call(keywords=keywords)) if any(
+            k.arg in ("retain_graph", "create_graph") for k in keywords
+        ):
+            return "backward keeps its graph"
+        case F.Backward(node=ast.Call(args=[_, *_])):
+            return "backward is given a gradient"
+        case F.ZeroGrad(plain=True):
+            return "zero_grad clears other gradients than the optimizer's"
+        case F.ZeroGrad(node=ast.Call(keywords=[ast.keyword(arg="set_to_none")])):
+            return "zero_grad leaves zeros, where the Trainer leaves None"
+        case F.ZeroGrad():
+            return "zero_grad takes arguments"
+    return "backward, zero_grad or step depends on a condition"
 
 
 def _true_at_first(test: ast.expr, index: str) -> bool:

@@ -388,3 +388,24 @@ def test_an_optimizer_that_is_given_up_says_nothing(line: str) -> None:
     """Where the variable may hold None, nothing is known of it."""
     result = convert(FLAGGED + LOOP + line + END, Options())
     assert result.optimization is not Optimization.AUTOMATIC
+
+
+SAID = {
+    "zero_grad(set_to_none=False)": "zero_grad leaves zeros, where the Trainer leaves None",
+    "zero_grad(True)": "zero_grad takes arguments",
+    "backward(retain_graph=True)": "backward keeps its graph",
+    "backward(torch.tensor(1.0))": "backward is given a gradient",
+}
+
+
+@pytest.mark.parametrize(("call", "why"), SAID.items())
+def test_it_is_said_what_is_odd(call: str, why: str, tmp_path: Path) -> None:
+    plain = call.partition("(")[0] + "()"
+    result = same(trains(CHOSEN, STEP.replace(plain, call)), tmp_path)
+    assert result.optimization is Optimization.MANUAL
+    assert any(why in d.message for d in result.diagnostics)
+
+
+def test_it_is_said_what_is_missing(tmp_path: Path) -> None:
+    result = same(trains(CHOSEN, STEP.replace("optimizer.zero_grad()\n", "")), tmp_path)
+    assert any("no plain zero_grad()" in d.message for d in result.diagnostics)
