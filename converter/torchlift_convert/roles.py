@@ -235,8 +235,8 @@ def _names_device(
 ) -> bool:
     """Is it a device, a text that names one, or a variable that is nothing else wherever it is handed over?"""
     match value:
-        case ast.Constant(value=str() | int()):
-            return not isinstance(value.value, bool)
+        case ast.Constant(value=str()):
+            return True
         case ast.IfExp(body=body, orelse=orelse):
             return all(_names_device(one, frame, defs, program, depth) for one in (body, orelse))
         case ast.Name():
