@@ -77,6 +77,7 @@ def _gone(plan: Plan) -> dict[ast.stmt, Gone]:
         where = f"{fit}: calls {module}.validation_step for each batch"
         gone[plan.regions.validation.stmt] = Gone(FateKind.TRAINER, where)
     scopes = {id(i.frame.scope): i.frame.scope for r in Region for i in plan.regions.of(r)}
+    scopes |= {id(f): f for f in nest.followed}  # of one that the Trainer replaces whole, no statement is left
     for scope in scopes.values():
         if isinstance(scope, ast.FunctionDef) and scope is not nest.home.scope:
             gone.setdefault(scope, Gone(FateKind.MERGED, f"hooks of {module}"))
