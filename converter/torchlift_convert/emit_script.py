@@ -142,8 +142,12 @@ class ScriptWriter:
             else:
                 spaced = False
             self.written[stmt] = block.body
-        for method in unneeded_methods(plan.program, nest, self._hooks(), plan.along):
-            self.written[method] = []
+        unneeded = unneeded_methods(plan.program, nest, self._hooks(), plan.along)
+        for method in unneeded:
+            cls = self.script.parent[method]
+            assert isinstance(cls, ast.ClassDef)
+            emptied = method is cls.body[-1] and all(s in unneeded for s in cls.body)
+            self.written[method] = [cst.SimpleStatementLine([cst.Pass()])] if emptied else []
         for stmt in nest.post:
             block = self._block("kept")
             if stmt not in plan.dropped:

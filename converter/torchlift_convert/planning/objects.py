@@ -23,6 +23,7 @@ _PROCESSES = (
 def refuse_attributes(ctx: Context) -> None:
     """Attributes of the script's object that hooks cannot hold."""
     _refuse_processes(ctx)
+    _refuse_super(ctx)
     tracer = Tracer(ctx.program, ctx.roles.definitions)
     settled = {m for v in (*ctx.roles.models, *ctx.roles.optimizers) if (m := tracer.made(v)) is not None}
     for var in sorted((v for v in ctx.storage.bound if v.owned), key=lambda v: v.name):
@@ -46,6 +47,19 @@ def refuse_attributes(ctx: Context) -> None:
                 ctx.nest.outer,
                 "Hand the model over that the optimizer was made for.",
             )
+
+
+def _refuse_super(ctx: Context) -> None:
+    """What ``super()`` means is settled by the class that a method stands in, and hooks stand in another."""
+    for item in [*ctx.hooks, *ctx.methods] if ctx.program.owner is not None else ():
+        for node in ast.walk(item.stmt):
+            if isinstance(node, ast.Name) and node.id in ("super", "__class__"):
+                raise Refuse(
+                    "TL104",
+                    "The loops lead to a method that calls the one of its base class.",
+                    node,
+                    "Give the method of the base class a name of its own, and call that.",
+                )
 
 
 def _refuse_processes(ctx: Context) -> None:

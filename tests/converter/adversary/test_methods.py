@@ -265,6 +265,54 @@ def test_a_model_that_an_object_looks_at_as_well(tmp_path: Path) -> None:
     same(IMPORTS + DATA + MODEL + WATCHER + END, tmp_path)
 
 
+BETTER = """
+class Better(Trainer):
+    def evaluate(self):
+        print("better")
+        return EVALUATE
+
+
+model = Net()"""
+
+
+def test_a_method_that_a_subclass_overrides(tmp_path: Path) -> None:
+    source = script().replace("= Trainer(", "= Better(")
+    same(source.replace("\nmodel = Net()", BETTER.replace("EVALUATE", "0.5 + self.step")), tmp_path)
+
+
+def test_a_method_of_the_base_class_is_refused() -> None:
+    source = script().replace("= Trainer(", "= Better(")
+    result = convert(source.replace("\nmodel = Net()", BETTER.replace("EVALUATE", "super().evaluate()")), Options())
+    assert "base class" in result.refusals[0].message
+
+
+KEPT = {
+    "the epoch": script(
+        MAKE + "trainer.fit(2)\nprint(trainer.epoch)\n",
+        init="self.epoch = 0",
+        methods='def tell(self):\n    print("at", self.epoch)\n',
+        epoch="self.epoch = epoch\nself.tell()",
+    ),
+    "a list from outside": script(
+        "kept = []\n" + MAKE + "trainer.history = kept\ntrainer.fit(2)\nprint(kept, kept is trainer.history)\n",
+        epoch="self.history += [acc]",
+    ),
+    "a network that follows": script(
+        MAKE + "trainer.fit(2)\nprint(trainer.teacher.training, trainer.teacher(X).sum().item())\n",
+        init="self.teacher = copy.deepcopy(model).eval()",
+        batch="with torch.no_grad():\n    for p, q in zip(self.teacher.parameters(), self.model.parameters()):\n"
+        "        p.mul_(0.9).add_(q, alpha=0.1)",
+        epoch="print(self.teacher.training, self.teacher(X).sum().item())",
+    ),
+    "calls in a loop": script(MAKE + "for k in range(2):\n    trainer.fit(1)\n    print(trainer.step)\n"),
+}
+
+
+@pytest.mark.parametrize("source", KEPT.values(), ids=KEPT)
+def test_what_the_object_holds_goes_on(source: str, tmp_path: Path) -> None:
+    same(source, tmp_path)
+
+
 def test_several_processes_are_left_alone() -> None:
     source = IMPORTS.replace("import copy", "import copy\nfrom torch.nn.parallel import DistributedDataParallel as DDP")
     source += script()[len(IMPORTS) :].replace("self.model = model.to(device)", "self.model = DDP(model)")
