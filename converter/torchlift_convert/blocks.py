@@ -191,8 +191,32 @@ def inner_comments(node: cst.CSTNode) -> list[cst.EmptyLine]:
 def function(name: str, params: Sequence[str], block: Block) -> cst.FunctionDef:
     """``def name(self, params):`` around a statement list."""
     node = cst.parse_statement(f"def {name}({', '.join(['self', *params])}):\n    pass\n")
-    made = cst.ensure_type(node, cst.FunctionDef).with_changes(body=block.block())
+    made = cst.ensure_type(node, cst.FunctionDef).with_changes(body=_without_last_return(block.block()))
     return made.with_changes(leading_lines=[cst.EmptyLine(indent=False)])
+
+
+def _without_last_return(body: cst.BaseSuite) -> cst.BaseSuite:
+    """A block at the end of a function, without a bare ``return`` that ends it behind something else."""
+    if not isinstance(body, cst.IndentedBlock):
+        return body
+    *before, last = body.body
+    if isinstance(last, cst.If):
+        return body.with_changes(body=[*before, _without_last_returns(last)])
+    match last:
+        case cst.SimpleStatementLine(body=[cst.Return(value=None)]) if before:
+            comments = [line.comment for line in last.leading_lines] + [last.trailing_whitespace.comment]
+            return body.with_changes(body=before) if not any(comments) else body
+    return body
+
+
+def _without_last_returns(stmt: cst.If) -> cst.If:
+    """The same in each branch of an ``if``."""
+    orelse = stmt.orelse
+    if isinstance(orelse, cst.If):
+        orelse = _without_last_returns(orelse)
+    elif isinstance(orelse, cst.Else):
+        orelse = orelse.with_changes(body=_without_last_return(orelse.body))
+    return stmt.with_changes(body=_without_last_return(stmt.body), orelse=orelse)
 
 
 def class_(name: str, base: str, body: Sequence[Statement]) -> cst.ClassDef:

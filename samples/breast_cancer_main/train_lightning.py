@@ -104,7 +104,6 @@ class LitModel(L.LightningModule):
             if self.bad_epochs >= PATIENCE:
                 print(f"no improvement for {PATIENCE} epochs, stopping")
                 self.trainer.should_stop = True
-                return
 
 
 def main():

@@ -81,7 +81,7 @@ class OptimizerPlanner:
         structure = _only_structure(item)
         if not structure and read & self.ctx.judge.reads(later) & {*self.ctx.roles.models}:
             return False  # parts of the model may be changed through other names
-        for var in self.ctx.judge.changes(later) & read:
+        for var in self.ctx.judge.changes(later) & read - self._made_here():  # who uses those early has them made early
             if var in self.ctx.roles.models and structure and _keeps_parameters(later, var):
                 continue
             if var in self.ctx.roles.namespaces and not self._touches_option(item, later, var):
