@@ -11,10 +11,9 @@ import torchlift as L
 class LitModel(L.LightningModule):
     def __init__(self, model, optimizer, best, save_every, test_data):
         super().__init__()
-        self.save_hyperparameters(ignore=["model", "optimizer", "save_every", "test_data"])
+        self.save_hyperparameters(ignore=["model", "optimizer", "test_data"])
         self.model = model
         self.optimizer = optimizer
-        self.save_every = save_every
         self.test_data = test_data
         self.best = best
 
@@ -40,7 +39,7 @@ class LitModel(L.LightningModule):
         accuracy = self._evaluate()
         self.best = max(self.best, accuracy)
         print(f"accuracy {accuracy:.4f}")
-        if self.current_epoch % self.save_every == 0:
+        if self.current_epoch % self.hparams.save_every == 0:
             self._save_checkpoint(self.current_epoch)
 
     def _evaluate(self):
