@@ -145,6 +145,7 @@ def call_fact(item: Item, program: Program) -> F.Fact | None:
 def header_of(loop: ast.For, frame: Frame, program: Program, roles: Roles) -> Header:
     """Read a loop header: progress bars and enumerate taken off, parameters replaced by what they stand for."""
     iterable, source, index, start, target = loop.iter, frame, None, 0, loop.target
+    bars: list[Definition] = []
     while True:
         iterable, source = expression(iterable, source)
         fact = fact_of(iterable, source, program) if isinstance(iterable, ast.Call) else None
@@ -154,7 +155,8 @@ def header_of(loop: ast.For, frame: Frame, program: Program, roles: Roles) -> He
         if isinstance(iterable, ast.Name):
             bar = source.resolve(iterable.id)
             made = _reaching(roles.definitions.get(bar, []), loop, program) if bar in roles.bars else None
-            if made is not None and made.value is not None:
+            if made is not None and made.value is not None and made not in bars:  # ``loader = tqdm(loader)``
+                bars.append(made)
                 iterable, source = made.value, made.frame
                 continue
         match iterable, target:

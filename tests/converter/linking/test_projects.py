@@ -324,3 +324,22 @@ def test_a_class_that_goes_through_its_data_while_it_is_made(tmp_path: Path) -> 
 def test_an_import_and_a_statement_on_one_line(tmp_path: Path) -> None:
     script = NAMES.replace("import torch\n", 'import torch; print("one line")\n', 1)
     assert code_of(PROJECT | {"train.py": script}, tmp_path).count("one line") == 1
+
+
+def test_a_function_of_another_file_that_the_trainer_replaces_whole(tmp_path: Path) -> None:
+    step = "def step(optimizer, loss):\n    optimizer.zero_grad()\n    loss.backward()\n    optimizer.step()\n"
+    body = "        optimizer.zero_grad()\n        loss.backward()\n        optimizer.step()\n"
+    engine = ENGINE.replace(body, "        step(optimizer, loss)\n").replace(
+        "from utils", "from steps import step\nfrom utils"
+    )
+    result = same(PROJECT | {"steps.py": step, "engine.py": engine}, tmp_path)
+    assert [f.where for f in result.fates if f.file == "steps.py" and f.source.first == 1] == ["hooks of LitNet"]
+
+
+def test_a_parameter_that_becomes_a_bar_around_itself_comes_to_an_end(tmp_path: Path) -> None:
+    engine = ENGINE.replace("    meter = Av", "    loader = tqdm(loader)\n    meter = Av").replace(
+        "import torch\n", "import torch\nfrom tqdm import tqdm\n", 1
+    )
+    files = PROJECT | {"engine.py": engine}
+    if converted(files, tmp_path).status is Status.CONVERTED:
+        same(files, tmp_path)
