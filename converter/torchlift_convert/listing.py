@@ -31,6 +31,9 @@ def goes_over_list(nest: Nest, header: Header, roles: Roles, judge: Judge) -> bo
 
 def changes_in_place(item: Item, judge: Judge) -> frozenset[Var]:
     """Variables whose objects a statement may change, other than by binding them anew."""
+    if isinstance(item.stmt, ast.If) and not item.holes and not item.without:
+        inside = [Item(s, item.frame) for s in [ast.Expr(item.stmt.test), *item.stmt.body, *item.stmt.orelse]]
+        return frozenset[Var]().union(*(changes_in_place(i, judge) for i in inside))
     rebinds = isinstance(item.stmt, (ast.Assign, ast.AnnAssign))
     return judge.changes(item) - item_flow(item).may if rebinds else judge.changes(item)
 

@@ -67,7 +67,7 @@ class Streams:
         self._refuse_bars(header)
         self._refuse_changed(header, body)
         stream = Stream(loop, self.nest.batch_frame, generated=False)
-        return Batches(header, stream, (Item(ast.Expr(header.iterable), header.source),), tuple(body))
+        return Batches(header, stream, (_bound_by(header),), tuple(body))
 
     def _is_plain(self, header: Header) -> bool:
         """Does a Trainer go through it as the loop does?"""

@@ -544,3 +544,22 @@ EMPTY = {
 @pytest.mark.parametrize("loop", EMPTY.values(), ids=EMPTY.keys())
 def test_loops_that_do_nothing(around, loop: str, tmp_path: Path) -> None:
     same(around(loop), tmp_path)
+
+
+def test_parts_of_a_batch_made_anew_under_a_condition(tmp_path: Path) -> None:
+    loop = "for x, y in iter(loader):\n    if len(x) > 2:\n        x = x * 2\n    STEP\nprint(x.sum())"
+    same(script(loop), tmp_path)
+    loop = "for x, y in iter(loader):\n    if len(x) > 2:\n        x *= 2\n    STEP\nprint(x.sum())"
+    assert [d.code for d in convert(script(loop), Options()).refusals] == ["TL702"]
+
+
+def test_lists_that_a_stream_goes_over_are_not_the_modules(tmp_path: Path) -> None:
+    data = LOADER + "a = [1.0, 2.0, 3.0]\nb = [2.0, 4.0, 6.0]\n"
+    loop = """
+        for epoch in range(2):
+            for u, v in zip(a, b):
+                x, y = torch.full((8, 4), u), torch.full((8, 1), v)
+                STEP
+            print(epoch, loss.item())
+    """
+    same(script(loop, data), tmp_path)
