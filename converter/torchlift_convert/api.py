@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torchlift_convert import directives
@@ -12,9 +13,11 @@ from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.hidden import Hidden, acts
 from torchlift_convert.ledger import became_of, fates_of
 from torchlift_convert.links import Links
-from torchlift_convert.pipeline import emit, find, findings_of, make_plan
+from torchlift_convert.pipeline import Training, emit, find, findings_of, make_plan
+from torchlift_convert.plan import Plan
+from torchlift_convert.several import HIDDEN, Go, carried, convert_all, stays, to_original
 from torchlift_convert.syntax import Unreadable, decode, parse, python_tree
-from torchlift_convert.types import Diagnostic, Options, Proof, Result, Severity, Span, Status, Target
+from torchlift_convert.types import Diagnostic, Fate, Options, Proof, Result, Severity, Span, Status, Target
 
 _FRAMEWORK = re.compile(r"\b(?:torchlift|lightning|pytorch_lightning)\b")
 
@@ -35,11 +38,12 @@ def convert(source: str | bytes, options: Options | None = None) -> Result:
         tree = python_tree(text)
     except Unreadable as error:
         return _unreadable(error)
-    if is_lightning(tree):
+    already = is_lightning(tree)
+    if already and "backward" not in text:
         return Result(Status.ALREADY)
     if directives.read(text).skip and "backward" in text:
         return Result(Status.SKIPPED)
-    links = _links(text, tree, options)
+    links = None if already else _links(text, tree, options)
     if links is None:
         return _told(text, tree, None, options.target, options.vouched)
     vouched = frozenset((code, links.line_of(line)) for code, line in options.vouched)
@@ -59,33 +63,61 @@ def _told(
 def _convert(
     text: str, tree: ast.Module, links: Links | None, target: Target, vouched: frozenset[tuple[str, int]]
 ) -> Result:
+    def go(current: str, refused: frozenset[Span], fates: Sequence[Fate]) -> Go | None:
+        now = tree if current is text else python_tree(current)
+        script = replace(parse(current, now, links), vouched=carried(vouched, fates))
+        if HIDDEN in refused:
+            return None
+        try:
+            training = find(script, refused, to_original(fates))
+        except Refuse as refusal:
+            hidden = isinstance(refusal, Hidden)
+            refused_all = Result(Status.REFUSED, diagnostics=(refusal.diagnostic,), hidden=hidden)
+            return None if is_lightning(now) else Go(refused_all, HIDDEN)
+        return None if training is None else _one(training, target)
+
     try:
-        script = replace(parse(text, tree, links), vouched=vouched)
+        found = convert_all(text, go, once=links is not None)
     except Unreadable as error:
         return _unreadable(error)
+    if is_lightning(tree) and (found is None or found.status is not Status.CONVERTED):
+        return Result(Status.ALREADY, diagnostics=stays(found.diagnostics) if found is not None else ())
+    return found or Result(Status.NO_LOOP)
+
+
+def _one(training: Training, target: Target) -> Go:
+    """The conversion of one training, or its refusal."""
     try:
-        found = find(script)
-        if found is None:
-            return Result(Status.NO_LOOP)
-        plan = make_plan(*found)
+        plan = make_plan(training)
         rendered, origins = emit(plan, target)
-        check(script, rendered)
-    except Refuse as refusal:
-        return Result(Status.REFUSED, diagnostics=(refusal.diagnostic,), hidden=isinstance(refusal, Hidden))
-    except Broken as broken:
-        return Result(Status.REFUSED, diagnostics=(broken.diagnostic,))
-    return Result(
-        Status.CONVERTED,
-        Proof.BY_CONSTRUCTION if plan.promise is None else Proof.VOUCHED,
-        code=rendered.text,
-        optimization=plan.regions.optimization,
-        datamodule=plan.data.name if plan.data else None,
-        module=plan.module.name,
-        became=became_of(plan),
-        fates=fates_of(plan, rendered, origins),
-        diagnostics=findings_of(plan),
-        vouched=(plan.promise.vouch,) if plan.promise is not None else (),
+        check(training.program.script, rendered)
+    except (Refuse, Broken) as refusal:
+        hidden = isinstance(refusal, Hidden)
+        return Go(Result(Status.REFUSED, diagnostics=(refusal.diagnostic,), hidden=hidden), training.place)
+    return Go(
+        Result(
+            Status.CONVERTED,
+            Proof.BY_CONSTRUCTION if plan.promise is None else Proof.VOUCHED,
+            code=rendered.text,
+            optimization=plan.regions.optimization,
+            datamodule=plan.data.name if plan.data else None,
+            module=plan.module.name,
+            became=became_of(plan),
+            fates=fates_of(plan, rendered, origins),
+            diagnostics=findings_of(plan),
+            vouched=(plan.promise.vouch,) if plan.promise is not None else (),
+        ),
+        place=training.place,
+        ranked=_ranked(plan),
     )
+
+
+def _ranked(plan: Plan) -> tuple[str, ...]:
+    """The names in the output that bear the number of the training, and nothing of the script's own."""
+    made = [plan.module.name, plan.module.instance, plan.trainer, plan.wrapper]
+    made += [plan.data.name, plan.data.instance] if plan.data is not None else []
+    number = str(plan.nest.rank + 1)
+    return tuple(n for n in made if plan.nest.rank and n.endswith(number) and n not in plan.program.script.text)
 
 
 def _links(text: str, tree: ast.Module, options: Options) -> Links | None:

@@ -82,7 +82,7 @@ class DataWriter:
     def _wrapped(self, value: cst.BaseExpression, method: str) -> cst.BaseExpression:
         if method != "train_dataloader" or not self.plan.wraps_batches:
             return value
-        return cst.Call(cst.Name("Batches"), [cst.Arg(value)])
+        return cst.Call(cst.Name(self.plan.wrapper), [cst.Arg(value)])
 
     def _whole_set(self) -> cst.FunctionDef:
         block = self._block("train_dataloader")

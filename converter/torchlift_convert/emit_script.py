@@ -10,7 +10,7 @@ import libcst as cst
 from torchlift_convert.blocks import Block, Statement
 from torchlift_convert.emit_data import DataWriter
 from torchlift_convert.emit_module import ModuleWriter
-from torchlift_convert.emit_stream import STREAM
+from torchlift_convert.emit_stream import written_wrapper
 from torchlift_convert.emit_trainer import GRAD_SCALING, TrainerWriter, alias, scaling_class
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.handlers import catching_exit, names_interrupt
@@ -23,24 +23,6 @@ from torchlift_convert.render import statements_of, used_names
 from torchlift_convert.rewrite import Edits, Origins
 from torchlift_convert.splice import Splice
 from torchlift_convert.syntax import Script, blocks_of, walk_statements
-
-BATCHES = '''class Batches:
-    """The batches of a loader. Its iterator is made at the first batch, and it ends early when told to stop."""
-
-    def __init__(self, loader):
-        self.loader = loader
-        self.stopped = False
-
-    def __len__(self):
-        return len(self.loader)
-
-    def __iter__(self):
-        self.stopped = False
-        for batch in self.loader:
-            yield batch
-            if self.stopped:
-                return
-'''
 
 
 class ScriptWriter:
@@ -270,8 +252,7 @@ class ScriptWriter:
         if not self._defines_between(earlier, max(first, last, key=body.index)):
             first = last = earlier
         if plan.wraps_batches:
-            text = STREAM if plan.regions.stream is not None else BATCHES
-            out.append((first, _spaced(cst.parse_statement(text))))
+            out.append((first, _spaced(written_wrapper(plan))))
         if plan.regions.scaler is not None:
             text = GRAD_SCALING.format(name=scaling_class(plan), lightning=self.lightning)
             out.append((first, _spaced(cst.parse_statement(text))))

@@ -35,6 +35,33 @@ STREAM = '''class Batches:
 '''
 
 
+BATCHES = '''class Batches:
+    """The batches of a loader. Its iterator is made at the first batch, and it ends early when told to stop."""
+
+    def __init__(self, loader):
+        self.loader = loader
+        self.stopped = False
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        self.stopped = False
+        for batch in self.loader:
+            yield batch
+            if self.stopped:
+                return
+'''
+
+
+def written_wrapper(plan: Plan) -> Statement:
+    """The class around the batches."""
+    text = STREAM if plan.regions.stream is not None else BATCHES
+    made = cst.parse_statement(text.replace("class Batches:", f"class {plan.wrapper}:"))
+    assert isinstance(made, cst.BaseCompoundStatement)
+    return made
+
+
 class StreamWriter:
     """Writes the stream of one class, in the names of a place in it."""
 
@@ -48,11 +75,11 @@ class StreamWriter:
             return []
         block = self._block("train_dataloader")
         if stream.generated:
-            block.line(f"return Batches(self.{self.plan.generator})")
+            block.line(f"return {self.plan.wrapper}(self.{self.plan.generator})")
             return [function("train_dataloader", (), block), self._generator(stream)]
         header = self.plan.regions.batches
         assert header is not None
-        block.line(f"return Batches(lambda: {source_of(header.iterable, header.source, self.env)})")
+        block.line(f"return {self.plan.wrapper}(lambda: {source_of(header.iterable, header.source, self.env)})")
         return [function("train_dataloader", (), block)]
 
     def _block(self, method: str) -> Block:

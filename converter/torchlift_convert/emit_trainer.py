@@ -7,7 +7,7 @@ import ast
 from torchlift_convert.environment import Environment, epoch_variables
 from torchlift_convert.plan import Plan
 from torchlift_convert.program import Var
-from torchlift_convert.reserved import unique
+from torchlift_convert.reserved import ranked, script_names, unique
 from torchlift_convert.rewrite import rewrite_text, source_of
 
 GRAD_SCALING = '''class {name}({lightning}.pytorch.plugins.MixedPrecision):
@@ -24,8 +24,7 @@ MOVED_BACK = "the Trainer has moved it to the CPU"
 
 def scaling_class(plan: Plan) -> str:
     """What the class is called that steps through the script's scaler."""
-    names = {n.id for n in ast.walk(plan.program.script.tree) if isinstance(n, ast.Name)}
-    return unique("GradScaling", names | set(plan.program.module.classes))
+    return unique(ranked("GradScaling", plan.nest.rank), script_names(plan.program))
 
 
 def alias(plan: Plan, var: Var) -> str:
@@ -48,8 +47,9 @@ def _holder(plan: Plan, var: Var) -> str:
             return f"{plan.trainer}.lr_scheduler_configs[{stepped.index(var)}].scheduler"
     if plan.data is not None:
         loader = plan.data.loader(var)
-        if loader is not None:
-            return f"{plan.data.instance}.{loader.method}()"
+        if loader is not None and loader.call is not None:
+            wrapped = plan.wraps_batches and loader.method == "train_dataloader"
+            return f"{plan.data.instance}.{loader.method}()" + (".loader" if wrapped else "")
         if var in plan.data.attributes:
             return f"{plan.data.instance}.{plan.data.attribute(var)}"
     return f"{plan.module.instance}.{plan.names[var]}"
@@ -138,7 +138,7 @@ class TrainerWriter:
             iterable = f"{self.dataloader}({iterable}, batch_size=None, generator=torch.Generator())"
         if plan.promise is not None:
             iterable = f"{plan.promise.helper}({iterable})"
-        train = f"Batches({iterable})" if plan.wraps_batches else iterable
+        train = f"{plan.wrapper}({iterable})" if plan.wraps_batches else iterable
         validation = plan.regions.validation
         if validation is None:
             return [train]

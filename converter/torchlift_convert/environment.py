@@ -233,7 +233,8 @@ class Environment:
         if plan.data is not None:
             loader = plan.data.loader(var)
             if loader is not None and loader.call is not None:
-                return f"{plan.data.instance}.{loader.method}()"
+                wrapped = plan.wraps_batches and loader.method == "train_dataloader"
+                return f"{plan.data.instance}.{loader.method}()" + (".loader" if wrapped else "")
             if var in plan.data.attributes:
                 return f"{plan.data.instance}.{plan.data.attribute(var)}"
         if self.place is Place.AFTER and not var.owned and (var in plan.storage.read_after or var in plan.module.state):

@@ -42,6 +42,7 @@ from torchlift_convert.roles import Roles, variable
 from torchlift_convert.samplers import tells_epoch
 from torchlift_convert.showing import stands_in_bars
 from torchlift_convert.sight import out_of_sight
+from torchlift_convert.surroundings import elsewhere
 from torchlift_convert.syntax import exits_of, nodes_of
 from torchlift_convert.types import FateKind
 
@@ -292,6 +293,9 @@ class Evaluation:
             return True
         if set(self.roles.models) <= flow_over([Item(s, home) for s in self.nest.pre]).must:
             return False
+        around = [(i.stmt, home) for i in elsewhere(self.nest)]
+        if self._eval_reachable(around):
+            return True
         if self.nest.repeated and self._eval_reachable([(s, home) for s in self.nest.path[0].body]):
             return True
         own = frozenset() if isinstance(home.scope, ast.Module) else home.locals - {*parameters(home.scope.args)}

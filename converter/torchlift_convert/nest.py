@@ -17,7 +17,7 @@ from torchlift_convert.facts import GradSwitch
 from torchlift_convert.folding import decided, is_learned
 from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.hidden import refuse_hidden
-from torchlift_convert.locating import Block, Locator
+from torchlift_convert.locating import Block, Locator, Site, without_branches
 from torchlift_convert.loops import Loop, is_small
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, FunctionNode, Hole, Item, Program, Var
@@ -62,6 +62,7 @@ class Nest:
     followed: tuple[FunctionNode, ...] = ()
     merged: tuple[tuple[ast.stmt, FateKind, str], ...] = ()
     count: Counted | None = None  # the outer loop is a while loop that counts
+    rank: int = 0  # of several trainings: which one
 
     @property
     def written_epochs(self) -> Loop | None:
@@ -76,7 +77,7 @@ class Nest:
     @property
     def pre(self) -> list[ast.stmt]:
         """What runs before the loops each time that they run."""
-        return [s for block in self.segment for s in block.body[: block.index]]
+        return [s for block in self.segment for s in block.body[self._start(block) : block.index]]
 
     @property
     def post(self) -> list[ast.stmt]:
@@ -101,9 +102,17 @@ class Nest:
 
     @property
     def segment(self) -> tuple[Block, ...]:
-        """The innermost blocks that run once for each time that the loops run."""
-        first = max((n for n, block in enumerate(self.path) if block.repeated), default=0)
-        return self.path[first:]
+        """The innermost blocks that run once for each time that the loops run, and hold no other training before."""
+        apart = [n for n, block in enumerate(self.path) if block.repeated or block.branch or block.first]
+        return self.path[max(apart, default=0) :]
+
+    @property
+    def behind(self) -> list[ast.stmt]:
+        """What belongs to another training, in the block where the segment starts."""
+        return self.segment[0].body[: self.segment[0].first]
+
+    def _start(self, block: Block) -> int:
+        return block.first if block is self.segment[0] else 0
 
 
 @dataclass(eq=False)
@@ -127,15 +136,11 @@ class Finder:
         Raises:
             Refuse: a backward() is there, but the way to it is not known.
         """
-        sites = Locator(self.program, self.reach, self.judge).sites()
+        sites = self.sites()
         if not sites:
             refuse_hidden(self.program)
             return None
-        for block in sites[0].path:
-            around = block.body[block.index]
-            if isinstance(around, ast.With) and stands_in_bars(around, sites[0].home, self.judge):
-                self.merged.append((around, FateKind.TRAINER, "Trainer: progress bar"))
-        nest = self._lay_out(sites[0].home, sites[0].outer, sites[0].path)
+        nest = self.lay_out(sites[0])
         if any(one.home.scope not in nest.followed for one in sites[1:]):
             lines = ", ".join(str(one.outer.lineno) for one in sites)
             raise Refuse(
@@ -145,6 +150,27 @@ class Finder:
                 "Put each training into a script of its own.",
             )
         return nest
+
+    def sites(self) -> list[Site]:
+        """Every loop that trains. One alone has what is around a condition for its own, until that is seen to matter.
+
+        Raises:
+            Refuse: a backward() is there, but the way to it is not known.
+        """
+        sites = Locator(self.program, self.reach, self.judge).sites()
+        return sites if len(sites) > 1 else [replace(s, path=without_branches(s.path)) for s in sites]
+
+    def lay_out(self, site: Site) -> Nest:
+        """The nest of one training.
+
+        Raises:
+            Refuse: it is of a shape that is not known.
+        """
+        for block in site.path:
+            around = block.body[block.index]
+            if isinstance(around, ast.With) and stands_in_bars(around, site.home, self.judge):
+                self.merged.append((around, FateKind.TRAINER, "Trainer: progress bar"))
+        return self._lay_out(site.home, site.outer, site.path)
 
     # -- the nest ----------
 

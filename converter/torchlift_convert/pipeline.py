@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import libcst as cst
 
@@ -12,40 +13,98 @@ from torchlift_convert.diagnostics import note
 from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
 from torchlift_convert.findings import clipped_while_scaled, never_trained_again
+from torchlift_convert.hidden import refuse_hidden
 from torchlift_convert.linked import refuse_rebinding, restored, with_links
 from torchlift_convert.listing import goes_over_list
 from torchlift_convert.loaders import containers, data_variables, unknown_iterables
+from torchlift_convert.locating import Site, is_branch
 from torchlift_convert.loops import is_range
 from torchlift_convert.names import free_names, own_nodes
 from torchlift_convert.nest import Finder, Nest
 from torchlift_convert.plan import Plan
 from torchlift_convert.planning.assemble import assemble
 from torchlift_convert.planning.context import Context
-from torchlift_convert.program import Program, build
+from torchlift_convert.program import Program, Var, build
 from torchlift_convert.promises import with_head_note
 from torchlift_convert.regions import Region, Regions
 from torchlift_convert.render import Rendered, render, with_import, without_unused_imports
-from torchlift_convert.reserved import unique
+from torchlift_convert.reserved import ranked, script_names, unique
 from torchlift_convert.rewrite import Origins
 from torchlift_convert.roles import Roles, assign_roles, nest_items
 from torchlift_convert.samplers import sampler_variables, tells_epoch
 from torchlift_convert.storage import store
 from torchlift_convert.streams import word_for
-from torchlift_convert.syntax import Script
-from torchlift_convert.types import Diagnostic, Optimization, Target
+from torchlift_convert.surroundings import surroundings
+from torchlift_convert.syntax import Script, span_of
+from torchlift_convert.types import Diagnostic, Optimization, Span, Target
 
 
-def find(script: Script) -> tuple[Program, Nest] | None:
-    """The training loop of a script."""
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One of the trainings of a script. ``place``: where its loop stands in the script as it was written."""
+
+    program: Program
+    finder: Finder
+    site: Site
+    place: Span
+    rank: int = 0
+
+
+def find(script: Script, refused: frozenset[Span], original: Callable[[Span], Span]) -> Training | None:
+    """The training to convert next: the last one that is left, and none inside a function that another one follows.
+
+    ``original``: lines of the text as those of the script that it came from, where ``refused`` trainings stand.
+
+    Raises:
+        Refuse: the way to what trains is not known.
+    """
     program = build(script)
-    nest = Finder(program).find()
-    if nest is not None:
-        refuse_rebinding(script, nest)
-    return None if nest is None else (program, nest)
+    finder = Finder(program)
+    sites = finder.sites()
+    if not sites:
+        refuse_hidden(program)
+    if script.links is not None and len(sites) > 1:
+        finder.find()  # they are refused, unless one alone matters
+        sites = sites[:1]
+    trainings = [Training(program, finder, s, original(span_of(s.outer)), n) for n, s in enumerate(sites)]
+    left = [one for one in trainings if one.place not in refused]
+    free = [one for one in left if not one.site.within] or left
+    return free[-1] if free else None
 
 
-def make_plan(program: Program, nest: Nest) -> Plan:
-    """Every decision. A loop over steps whose data cannot be told apart goes over the numbers of its range."""
+def make_plan(training: Training) -> Plan:
+    """Every decision.
+
+    Raises:
+        Refuse: the training cannot be carried over.
+    """
+    program, site = training.program, training.site
+    nest = replace(training.finder.lay_out(site), rank=training.rank)
+    refuse_rebinding(program.script, nest)
+    plan = plan_of(program, nest)
+    if any(_is_branch_of(nest, n) for n in range(len(nest.path))) and not any(block.branch for block in nest.path):
+        apart = replace(nest, path=tuple(replace(b, branch=_is_branch_of(nest, n)) for n, b in enumerate(nest.path)))
+        around = surroundings(apart, Judge(program))
+        if (around.live | around.beside) & _moved(plan):
+            return plan_of(program, apart)
+    return plan
+
+
+def _is_branch_of(nest: Nest, number: int) -> bool:
+    """Is a block on the way to the loops run on a condition only?"""
+    above = nest.path[number - 1] if number else None
+    return above is not None and is_branch(nest.path[number].body, above.body[above.index])
+
+
+def _moved(plan: Plan) -> frozenset[Var]:
+    """What a module, a DataModule or the Trainer holds after the conversion."""
+    roles, data = plan.roles, plan.data
+    held = {*plan.names, *roles.optimizers, *roles.schedulers, *plan.storage.bound}
+    return frozenset(held | ({*data.attributes, *(one.var for one in data.loaders)} if data is not None else set()))
+
+
+def plan_of(program: Program, nest: Nest) -> Plan:
+    """A loop over steps whose data cannot be told apart goes over the numbers of its range."""
     plan = _plan(program, nest)
     if nest.batches is None and nest.epochs is not None and (plan.data is None or not _is_automatic(plan)):
         by_steps = _plan(program, nest.by_steps)
@@ -62,7 +121,7 @@ def _plan(program: Program, nest: Nest) -> Plan:
     judge = Judge(program)
     roles = assign_roles(program, nest)
     judge.containers = containers(roles)
-    judge.data = data_variables(roles, program) | unknown_iterables(roles, program, judge)
+    judge.data = data_variables(roles, program) | (unknown_iterables(roles, program, judge) - set(roles.models))
     regions = Cutter(program, nest, roles, judge).cut()
     bars = read_bars(regions, roles, judge)
     if bars:  # they stay what they were
@@ -80,6 +139,7 @@ def _plan(program: Program, nest: Nest) -> Plan:
         lazy=lazy,
         promise=word_for(header, nest, roles, program, judge) if loaded and header is not None else None,
         generator=unique("batches", _taken(plan)),
+        wrapper=unique(ranked("Batches", nest.rank), script_names(program)),
     )
 
 
@@ -109,7 +169,8 @@ def _needs_lazy(regions: Regions, roles: Roles, judge: Judge) -> bool:
 def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
     """The new text, and which original statement each of its lines comes from."""
     script = plan.program.script
-    lightning = unique("L", _names_in_the_way(plan))
+    known = _framework(plan.program)
+    lightning = known or unique("L", _names_in_the_way(plan))
     dataloader = _dataloader(plan.program)
     origins = Origins()
     writer = ScriptWriter(plan, origins, lightning, dataloader)
@@ -124,7 +185,7 @@ def emit(plan: Plan, target: Target) -> tuple[Rendered, Origins]:
     final: dict[str, str] = {}
     if links is not None:
         module, final = with_links(module, links, writer.used, writer.came)
-    module = with_import(module, lightning, target)
+    module = module if known else with_import(module, lightning, target)
     before, spared = (script.tree, frozenset[str]()) if links is None else (links.script, links.loud)
     module = without_unused_imports(module, before, writer.used, spared)
     if plan.promise is not None:
@@ -146,6 +207,12 @@ def _names_in_the_way(plan: Plan) -> set[str]:
         elif isinstance(node, ast.ClassDef):
             found |= {n.id for n in own_nodes(node) if isinstance(n, ast.Name)}
     return found
+
+
+def _framework(program: Program) -> str | None:
+    """The name by which a script that is Lightning in part knows the framework."""
+    frameworks = ("torchlift", "lightning", "lightning.pytorch", "pytorch_lightning")
+    return next((local for local, full in program.imports.items() if full in frameworks and "." not in local), None)
 
 
 def _dataloader(program: Program) -> str:

@@ -114,6 +114,7 @@ class Plan:
     list_loader: bool = False  # the batches are what a list holds
     promise: Promise | None = None  # what the loader rests on when the script does not show where it comes from
     first_look: Item | None = None  # the condition of a while loop, where it may not hold in front of the first epoch
+    wrapper: str = "Batches"  # the class that goes around the batches, where there is one
     generator: str = "batches"  # the method that gives the batches of a stream
     lazy: bool = False  # the loader's iterator is made at the first batch
 

@@ -6,7 +6,10 @@ silently shadowed. A test compares the table with both runtimes.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Collection
+
+from torchlift_convert.program import Program
 
 _NAMES = """
     add_module all_gather allow_zero_length_dataloader_with_multiple_devices apply automatic_optimization backward
@@ -65,3 +68,15 @@ def unique(name: str, taken: Collection[str], prefer: str = "") -> str:
     while f"{name}_{number}" in taken:
         number += 1
     return f"{name}_{number}"
+
+
+def ranked(name: str, rank: int) -> str:
+    """The name for something of the first training (``rank`` 0) or of a later one of a script."""
+    apart = "" if name[:1].isupper() else "_"
+    return f"{name}{apart}{rank + 1}" if rank else name
+
+
+def script_names(program: Program) -> set[str]:
+    """Every name that the script uses."""
+    names = {n.id for n in ast.walk(program.script.tree) if isinstance(n, ast.Name)}
+    return names | program.imports.keys() | program.module.classes.keys() | program.module.functions.keys()

@@ -20,11 +20,14 @@ from torchlift_convert.syntax import blocks_of, walk_statements
 @dataclass(frozen=True, eq=False)
 class Surroundings:
     """``items``: the statements. ``live``: variables whose value at the end of the segment one of them may read.
-    ``given``: variables that are bound for certain when the segment starts; ``maybe``: those that may be.
+
+    ``beside``: what the other branches of a condition around the segment read. ``given``: what is bound for certain
+    when the segment starts; ``maybe``: what may be.
     """
 
     items: tuple[Item, ...]
     live: frozenset[Var]
+    beside: frozenset[Var]
     given: frozenset[Var]
     maybe: frozenset[Var]
 
@@ -35,11 +38,12 @@ def surroundings(nest: Nest, judge: Judge) -> Surroundings:
     given = set[Var]()
     if not isinstance(home.scope, ast.Module):
         given |= {home.resolve(n) for n in parameters(home.scope.args)}
-    live, maybe = frozenset[Var](), set(given)
+    live, beside, maybe = frozenset[Var](), frozenset[Var](), set(given)
     for block in outer:
         stmt = block.body[block.index]
         before, behind = _items(block.body[: block.index], home), _items(block.body[block.index + 1 :], home)
         head, others = _head(stmt, home), _items(_beside(stmt, nest.path), home)
+        beside |= live_in(others, frozenset(), judge)
         flow = flow_over([*before, head])
         given |= flow.must
         maybe |= flow_over([*before, head, *others, *behind]).may
@@ -50,7 +54,9 @@ def surroundings(nest: Nest, judge: Judge) -> Surroundings:
             live |= live_in([head, *body], frozenset(), judge) | live_in([*others], frozenset(), judge)
         elif isinstance(stmt, ast.Try):
             live |= live_in(others, frozenset(), judge)
-    return Surroundings(tuple(elsewhere(nest)), live, frozenset(given), frozenset(maybe))
+    flow = flow_over(_items(nest.behind, home))
+    given, maybe = given | flow.must, maybe | flow.may
+    return Surroundings(tuple(elsewhere(nest)), live, beside, frozenset(given), frozenset(maybe))
 
 
 def elsewhere(nest: Nest) -> list[Item]:
@@ -60,14 +66,14 @@ def elsewhere(nest: Nest) -> list[Item]:
         stmt = block.body[block.index]
         rest = _items([*block.body[: block.index], *block.body[block.index + 1 :]], nest.home)
         out += [*rest, _head(stmt, nest.home), *_items(_beside(stmt, nest.path), nest.home)]
-    return out
+    return [*out, *_items(nest.behind, nest.home)]
 
 
 def made_elsewhere(nest: Nest, var: Var, places: Iterable[ast.stmt]) -> bool:
     """Does one round of a loop around the loops find the variable made already? ``places``: what binds it."""
     own = set(walk_statements(nest.pre))
-    away = nest.path[0].body is not nest.segment[0].body
-    return away and var.frame is nest.home and not any(stmt in own for stmt in places)
+    away = nest.segment != nest.path or nest.behind
+    return bool(away) and var.frame is nest.home and not any(stmt in own for stmt in places)
 
 
 def live_in(items: Sequence[Item], live: frozenset[Var], judge: Judge) -> frozenset[Var]:

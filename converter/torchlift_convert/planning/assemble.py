@@ -21,10 +21,10 @@ from torchlift_convert.planning.modules import ModulePlanner
 from torchlift_convert.planning.objects import refuse_attributes, written_back
 from torchlift_convert.planning.optimizers import OptimizerPlanner
 from torchlift_convert.planning.parameters import ParameterPlanner, parameters_of
-from torchlift_convert.program import Item, Var
+from torchlift_convert.program import Item, Var, item_flow
 from torchlift_convert.recognisers import facts_of
 from torchlift_convert.regions import Region
-from torchlift_convert.reserved import attribute_name, unique
+from torchlift_convert.reserved import attribute_name, ranked, script_names, unique
 from torchlift_convert.roles import variable
 from torchlift_convert.syntax import nodes_of
 from torchlift_convert.tracing import Tracer
@@ -211,7 +211,7 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
     alias_before = tuple(v for v in movable if v in ctx.pinned or any(v in ctx.judge.reads(i) for i in before))
     held = [*movable, *draft.passed, *made_here]
     candidates = [v for v in dict.fromkeys(held) if v not in alias_before]
-    alias_after = tuple(v for v in candidates if v in live or any(v in ctx.judge.reads(i) for i in after))
+    alias_after = tuple(v for v in candidates if v in live or _read_again(v, after, ctx.judge))
     alias_after += tuple(v for v in ctx.epoch_variable() if v in ctx.storage.needed_after - ctx.storage.pinned)
     alias_after += tuple(v for v in _known_by_name(ctx, draft) if v not in (*alias_after, *alias_before))
     own = [Item(without_moves(s, ctx.home, ctx.roles, ctx.program), ctx.home) for s in [*draft.init, *draft.config]]
@@ -220,7 +220,7 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
     epochs = epochs_of(ctx.nest, ctx.program)
     read = {v for v, _ in ctx.hook_refs} - ctx.storage.pinned
     counters = [v for v in ctx.epoch_variable() if v in read]
-    scripts, seen = script_names(ctx), names_seen(ctx)
+    scripts, seen, rank = script_names(ctx.program), names_seen(ctx), ctx.nest.rank
     return Plan(
         program=ctx.program,
         nest=ctx.nest,
@@ -228,7 +228,7 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
         regions=ctx.regions,
         storage=ctx.storage,
         module=ModulePlan(
-            name=unique(_class_name(ctx, draft), scripts | set(ctx.program.module.classes)),
+            name=unique(ranked(_class_name(ctx, draft), rank), scripts),
             instance=_instance(ctx, draft, {*alias_before, *alias_after}, seen),
             params=tuple(p for p in draft.params if p.kind is not Kind.LATE),
             init=draft.init,
@@ -240,9 +240,9 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
             late=late,
             early_optimizers=draft.early,
         ),
-        data=draft.data and replace(draft.data, instance=_data_name([*before, *after, *around])),
+        data=draft.data and replace(draft.data, instance=_data_name(ctx, [*before, *after, *around])),
         config=draft.config,
-        trainer=unique("trainer", seen),
+        trainer=unique(ranked("trainer", rank), seen),
         accelerator=placement.accelerator,
         devices=placement.devices,
         max_epochs=epochs.count,
@@ -258,6 +258,16 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
         methods=_methods(ctx, names, late),
         written_back=written_back(ctx),
     )
+
+
+def _read_again(var: Var, after: list[Item], judge: Judge) -> bool:
+    """Is the variable read behind the loops, before it is bound anew?"""
+    for item in after:
+        if var in judge.reads(item):
+            return True
+        if var in item_flow(item).must:
+            return False
+    return False
 
 
 def _known_by_name(ctx: Context, draft: Draft) -> list[Var]:
@@ -280,24 +290,20 @@ def _methods(ctx: Context, names: dict[Var, str], late: dict[Param, str]) -> dic
     return found
 
 
-def script_names(ctx: Context) -> set[str]:
-    """Every name that the script uses."""
-    return {n.id for n in ast.walk(ctx.program.script.tree) if isinstance(n, ast.Name)}
-
-
 def names_seen(ctx: Context) -> set[str]:
     """Every name that the scope of the loops uses: all of the script's, of a function those in it."""
     if ctx.home.is_module:
-        return script_names(ctx)
+        return script_names(ctx.program)
     used = {n.id for n in ast.walk(ctx.home.scope) if isinstance(n, ast.Name)}
     return used | {a.arg for a in ast.walk(ctx.home.scope) if isinstance(a, ast.arg)}
 
 
-def _data_name(kept: list[Item]) -> str:
+def _data_name(ctx: Context, kept: list[Item]) -> str:
     """``data`` when no statement that stays uses that name."""
     names = [access(i.stmt) for i in kept]
     used = frozenset[str]().union(*(n.reads | n.binds for n in names))
-    return "data" if "data" not in used else unique("datamodule", used)
+    name = ranked("data", ctx.nest.rank)
+    return name if name not in used else unique(ranked("datamodule", ctx.nest.rank), used)
 
 
 def _attribute_names(ctx: Context, draft: Draft) -> dict[Var, str]:
@@ -371,7 +377,8 @@ def _instance(ctx: Context, draft: Draft, aliased: set[Var], scripts: set[str]) 
     free = "model" not in taken and ("model" not in scripts or any(v.name == "model" for v in draft.models))
     if free:
         return "model"
-    return unique(f"lit_{ctx.roles.models[0].name}" if ctx.roles.models else "lit_model", scripts)
+    name = f"lit_{ctx.roles.models[0].name}" if ctx.roles.models else "lit_model"
+    return unique(ranked(name, ctx.nest.rank), scripts)
 
 
 def _class_name(ctx: Context, draft: Draft) -> str:

@@ -13,7 +13,7 @@ from torchlift_convert.planning.context import Context
 from torchlift_convert.planning.fetching import own_state, sources
 from torchlift_convert.program import Item, Var, flow_over
 from torchlift_convert.references import references
-from torchlift_convert.reserved import unique
+from torchlift_convert.reserved import ranked, script_names, unique
 
 
 @dataclass(eq=False)
@@ -159,7 +159,7 @@ class DataPlanner:
         made = attributes | {one.var for one in loaders}
         needed = any(made & self.ctx.judge.reads(Item(s, self.ctx.home)) for s in kept)
         return DataPlan(
-            name=self._data_name(setup, loaders),
+            name=unique(ranked(self._data_name(setup, loaders), self.ctx.nest.rank), script_names(self.ctx.program)),
             instance="data",
             params=self.ctx.parameters(cut.options),
             setup=setup,

@@ -189,10 +189,6 @@ REFUSED = {
         HEADER.replace("range(3):", "range(3):  # here") + STEP.strip("\n") + "\nelse:\n    print('all')\n",
     ),
     "steps between epochs": ("TL102", HEADER.replace("range(3):", "range(0, 6, 2):  # here") + STEP.strip("\n")),
-    "two trainings": (
-        "TL101",
-        HEADER + STEP.strip("\n") + "\n" + HEADER.replace("range(3):", "range(3):  # here") + STEP.strip("\n"),
-    ),
 }
 
 
@@ -233,3 +229,7 @@ def test_loop_on_a_line(traps) -> None:
         print(last)
     """
     traps.exact(loop)
+
+
+def test_two_trainings_with_one_optimizer(traps) -> None:
+    traps.exact(HEADER + STEP.strip("\n") + "\n" + HEADER + STEP.strip("\n") + "\nprint(loss.item())\n")
