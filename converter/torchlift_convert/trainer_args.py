@@ -46,6 +46,11 @@ def epochs_of(nest: Nest, program: Program) -> Epochs:
     return Epochs(_difference(end, start), ast.unparse(start), start)
 
 
+def resumes(nest: Nest, program: Program) -> bool:
+    """Does the script compute the first epoch, so that none may be left? A Trainer makes an iterator even then."""
+    return nest.epochs is not None and not epochs_of(nest, program).start.lstrip("-").isdigit()
+
+
 def _difference(end: ast.expr, start: ast.expr) -> str:
     """``end - start``; ``range(start, start + n)`` has ``n`` rounds. Below zero means for ever to a Trainer."""
     if isinstance(end, ast.BinOp) and isinstance(end.op, ast.Add):

@@ -119,7 +119,7 @@ class ModulePlanner:
 
     def _may_be_state(self, var: Var, moved_data: set[ast.stmt]) -> bool:
         ctx = self.ctx
-        if var.frame is not ctx.home or var in ctx.storage.pinned or ctx.roles.is_state_of_training(var):
+        if var.frame is not ctx.home or var in ctx.storage.pinned | ctx.pinned or ctx.roles.is_state_of_training(var):
             return False
         places = [d for d in ctx.roles.definitions.get(var, []) if d.stmt in ctx.pre]
         if len(places) != 1 or not _literal(places[0].value) or not isinstance(places[0].stmt, ast.Assign):

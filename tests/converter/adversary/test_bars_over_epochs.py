@@ -78,3 +78,9 @@ def test_what_a_called_function_changes_around_it_is_not_passed_over(tmp_path: P
     step = EPOCH.split("train_loader:")[1] + "        bar.set_description(label(epoch))\nprint(seen)\n"
     result = convert(IMPORT + script(loop + step), Options())
     assert result.code is None or same(IMPORT + script(loop + step), tmp_path)
+
+
+def test_a_list_that_a_function_fills_stays_where_that_function_looks(tmp_path: Path) -> None:
+    loop = KEPT + "for epoch in range(2):" + EPOCH + "        label(loss.item())\n    print(len(seen))\nprint(seen)\n"
+    code = same(script(loop), tmp_path).code
+    assert code is not None and "self.seen" not in code

@@ -123,3 +123,21 @@ def test_an_evaluation_over_one_stays_as_it_stands(tmp_path: Path) -> None:
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+RESUMED = """
+start = {start}
+for epoch in range(start, 4):
+    for x, t in train_loader:
+        loss = F.cross_entropy(model(x), t)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    print(epoch)
+print(torch.rand(1).item(), next(iter(train_loader))[0].sum().item())
+"""
+
+
+@pytest.mark.parametrize("start", [2, 9])
+def test_a_run_that_is_over_already_draws_nothing(start: int, tmp_path: Path) -> None:
+    assert wrapped(same(script(RESUMED.format(start=f"len('{'x' * start}')")), tmp_path))
