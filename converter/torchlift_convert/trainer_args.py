@@ -48,7 +48,8 @@ def epochs_of(nest: Nest, program: Program) -> Epochs:
 
 def resumes(nest: Nest, program: Program) -> bool:
     """Does the script compute the first epoch, so that none may be left? A Trainer makes an iterator even then."""
-    return nest.epochs is not None and not epochs_of(nest, program).start.lstrip("-").isdigit()
+    epochs = epochs_of(nest, program)
+    return epochs.count.startswith("max(") and not epochs.start.lstrip("-").isdigit()
 
 
 def _difference(end: ast.expr, start: ast.expr) -> str:
