@@ -45,6 +45,24 @@ def evaluate(model, loader, device):
     return total / count
 
 
+class Batches:
+    """The batches of a loader. Its iterator is made at the first batch, and it ends early when told to stop."""
+
+    def __init__(self, loader):
+        self.loader = loader
+        self.stopped = False
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        self.stopped = False
+        for batch in self.loader:
+            yield batch
+            if self.stopped:
+                return
+
+
 class DiabetesDataModule(L.LightningDataModule):
     def __init__(self, batch_size, seed):
         super().__init__()
@@ -56,7 +74,7 @@ class DiabetesDataModule(L.LightningDataModule):
         self.train_set, self.val_set, self.test_set = get_data(self.hparams.seed)
 
     def train_dataloader(self):
-        return DataLoader(self.train_set, batch_size=self.hparams.batch_size, shuffle=True)
+        return Batches(DataLoader(self.train_set, batch_size=self.hparams.batch_size, shuffle=True))
 
     def val_dataloader(self):
         return DataLoader(self.val_set, batch_size=self.hparams.batch_size)

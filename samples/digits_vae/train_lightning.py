@@ -27,6 +27,24 @@ torch.manual_seed(args.seed)
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+class Batches:
+    """The batches of a loader. Its iterator is made at the first batch, and it ends early when told to stop."""
+
+    def __init__(self, loader):
+        self.loader = loader
+        self.stopped = False
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        self.stopped = False
+        for batch in self.loader:
+            yield batch
+            if self.stopped:
+                return
+
+
 class DigitsDataModule(L.LightningDataModule):
     def __init__(self, batch_size):
         super().__init__()
@@ -36,8 +54,12 @@ class DigitsDataModule(L.LightningDataModule):
         self.images = torch.tensor(load_digits().data / 16.0, dtype=torch.float32)
 
     def train_dataloader(self):
-        return torch.utils.data.DataLoader(
-            torch.utils.data.TensorDataset(self.images[:1500]), batch_size=self.hparams.batch_size, shuffle=True
+        return Batches(
+            (
+                torch.utils.data.DataLoader(
+                    torch.utils.data.TensorDataset(self.images[:1500]), batch_size=self.hparams.batch_size, shuffle=True
+                )
+            )
         )
 
     def val_dataloader(self):
@@ -104,8 +126,8 @@ class LitVAE(L.LightningModule):
                 'Train Epoch: {} [{}/{} ({:.0f}%)]\tLoss: {:.6f}'.format(
                     self.epoch,
                     batch_idx * len(data),
-                    len(self.trainer.train_dataloader.dataset),
-                    100.0 * batch_idx / len(self.trainer.train_dataloader),
+                    len(self.trainer.train_dataloader.loader.dataset),
+                    100.0 * batch_idx / len(self.trainer.train_dataloader.loader),
                     loss.item() / len(data),
                 )
             )
@@ -115,7 +137,7 @@ class LitVAE(L.LightningModule):
     def on_validation_epoch_start(self):
         print(
             '====> Epoch: {} Average loss: {:.4f}'.format(
-                self.epoch, self.train_loss / len(self.trainer.train_dataloader.dataset)
+                self.epoch, self.train_loss / len(self.trainer.train_dataloader.loader.dataset)
             )
         )
         self.test_loss = 0
