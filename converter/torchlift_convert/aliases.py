@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from torchlift_convert.deferred import reached_functions
 from torchlift_convert.definitions import assigned
+from torchlift_convert.kept import children
 from torchlift_convert.knowledge import FRESH_BUILTINS, FRESH_METHODS, QUIET_METHODS, TAKING
 from torchlift_convert.names import free_names, own_nodes, parameters
 from torchlift_convert.program import Frame, FunctionNode, Program, Var, walk_statements_of_scope
@@ -130,7 +131,7 @@ class Holders:
                 return self._call(expr, frame)
             case ast.Constant() | ast.JoinedStr() | ast.BinOp() | ast.UnaryOp() | ast.Compare():
                 return False
-        return any(self.holds(e, frame) for e in ast.iter_child_nodes(expr) if isinstance(e, ast.expr)) or any(
+        return any(self.holds(e, frame) for e in children(expr) if isinstance(e, ast.expr)) or any(
             self.holds(g.iter, frame) for g in getattr(expr, "generators", ())
         )
 

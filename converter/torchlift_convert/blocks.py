@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import libcst as cst
 
 from torchlift_convert.environment import Environment
+from torchlift_convert.kept import walk
 from torchlift_convert.program import Item
 from torchlift_convert.rewrite import Edits, Origins, Rewriter
 from torchlift_convert.syntax import Script
@@ -80,7 +81,7 @@ class Block:
         hole = item.holes[0]
         assert hole.value is not None
         bound = item.stmt.targets[0]
-        names = [n.id for n in ast.walk(bound) if isinstance(n, ast.Name)]
+        names = [n.id for n in walk(bound) if isinstance(n, ast.Name)]
         target = ", ".join(env.name(item.frame, n) or n for n in names)
         target += "," if isinstance(bound, ast.Tuple) and len(names) == 1 else ""
         value = source_of(hole.value, hole.frame, env, edits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from torchlift_convert.kept import walk
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, FunctionNode, Program, walk_statements_of_scope
 from torchlift_convert.syntax import blocks_of, nodes_of
@@ -38,7 +39,7 @@ def callers_of(scope: FunctionNode, program: Program) -> Callers:
     sites: list[CallSite] = []
     super_calls = 0
     plain = not scope.decorator_list
-    mentions = [n for n in ast.walk(program.script.tree) if isinstance(n, ast.Name) and n.id in called]
+    mentions = [n for n in walk(program.script.tree) if isinstance(n, ast.Name) and n.id in called]
     for frame in program.frames.values():
         for node in own_nodes(frame.scope):
             if not (isinstance(node, ast.Call) and _called(node) in called):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from torchlift_convert.kept import children
 from torchlift_convert.knowledge import FRESH_BUILTINS, FRESH_METHODS, QUIET_METHODS, TAKING
 from torchlift_convert.names import access, own_nodes
 from torchlift_convert.program import Frame, FunctionNode, Program
@@ -20,7 +21,7 @@ def carriers(expr: ast.expr, frame: Frame, program: Program) -> Iterator[ast.Nam
         elif isinstance(node, ast.Call):
             stack += _kept_by(node, frame, program)
         elif not isinstance(node, (ast.BinOp, ast.Compare, ast.JoinedStr)) and getattr(node, "attr", "") != "shape":
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
 
 
 def _kept_by(call: ast.Call, frame: Frame, program: Program) -> list[ast.expr]:

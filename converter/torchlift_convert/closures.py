@@ -10,6 +10,7 @@ import ast
 
 from torchlift_convert import facts as F
 from torchlift_convert.definitions import add_definitions
+from torchlift_convert.kept import walk
 from torchlift_convert.names import declared_outer
 from torchlift_convert.program import Frame, Item, Var
 from torchlift_convert.regions import (
@@ -91,5 +92,5 @@ def _batch_names(header: Header | None) -> frozenset[Var]:
     """The parts of the batch that a loop header binds, its counter aside."""
     if header is None:
         return frozenset()
-    names = {n.id for n in ast.walk(header.target) if isinstance(n, ast.Name)}
+    names = {n.id for n in walk(header.target) if isinstance(n, ast.Name)}
     return frozenset(header.frame.resolve(n) for n in names)

@@ -14,6 +14,7 @@ from typing import Any
 
 from torchlift_convert.effects import Judge
 from torchlift_convert.folding import decided
+from torchlift_convert.kept import walk
 from torchlift_convert.loops import Loop
 from torchlift_convert.program import Frame, Item, dotted
 from torchlift_convert.showing import counted
@@ -59,7 +60,7 @@ def holds(test: ast.expr, written: dict[str, ast.expr]) -> bool:
             return all(holds(p, written) for p in parts)
         case ast.BoolOp(op=ast.Or(), values=parts):
             return any(holds(p, written) for p in parts)
-    names = {n.id: written.get(n.id) for n in ast.walk(test) if isinstance(n, ast.Name)}
+    names = {n.id: written.get(n.id) for n in walk(test) if isinstance(n, ast.Name)}
     try:
         values = {name: _literal(value) for name, value in names.items()}
         match test:
@@ -145,12 +146,12 @@ def counted_while(loop: Loop, body: list[ast.stmt], frame: Frame, judge: Judge) 
     upto = isinstance(op, (ast.LtE, ast.GtE))
     if upto and not isinstance(end, ast.Constant):  # 2.5 is reached by 2, and 3.5 by 3
         return None
-    stores = [n for n in ast.walk(loop) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store)]
-    functions = [n for n in ast.walk(judge.program.script.tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))]
-    hidden = [f for f in functions if f is not frame.scope and any(_names(n, name) for n in ast.walk(f))]
+    stores = [n for n in walk(loop) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store)]
+    functions = [n for n in walk(judge.program.script.tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))]
+    hidden = [f for f in functions if f is not frame.scope and any(_names(n, name) for n in walk(f))]
     leaves = [e for s in loop.body for e in exits_of(s)]
     last = steps[0] is loop.body[-1]
-    read = sum(_names(n, name) for n in ast.walk(frame.scope)) > sum(_names(n, name) for n in ast.walk(loop)) + 1
+    read = sum(_names(n, name) for n in walk(frame.scope)) > sum(_names(n, name) for n in walk(loop)) + 1
     if len(stores) != 1 or hidden or (last and leaves and (read or any(isinstance(e, ast.Continue) for e in leaves))):
         return None
     rest = [s for s in loop.body if s is not steps[0]]
@@ -178,7 +179,7 @@ def _adds_one(stmt: ast.stmt, name: str) -> bool:
 def _start(name: str, before: list[ast.stmt]) -> tuple[int, ast.stmt] | None:
     """The whole number that the last statement which binds the name gives it, and that statement."""
     for stmt in reversed(before):
-        if any(_names(n, name) and isinstance(n.ctx, ast.Store) for n in ast.walk(stmt) if isinstance(n, ast.Name)):
+        if any(_names(n, name) and isinstance(n.ctx, ast.Store) for n in walk(stmt) if isinstance(n, ast.Name)):
             match stmt:
                 case ast.Assign(targets=[ast.Name()], value=ast.Constant(value=int(value))) if value >= 0:
                     return None if isinstance(value, bool) else (value, stmt)

@@ -14,6 +14,7 @@ from torchlift_convert import facts as F
 from torchlift_convert.definitions import assigned
 from torchlift_convert.devices import moves
 from torchlift_convert.effects import Judge
+from torchlift_convert.kept import forget, walk
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, item_flow
 from torchlift_convert.recognisers import fact_of, facts_of
@@ -116,7 +117,7 @@ class DataSlicer:
 
     def _prints(self, stmt: ast.stmt) -> bool:
         return any(
-            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print" for n in ast.walk(stmt)
+            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print" for n in walk(stmt)
         )
 
 
@@ -134,7 +135,7 @@ def without_moves(stmt: ast.stmt, frame: Frame, roles: Roles, program: Program) 
 
     if not any(isinstance(f, F.Move) for f in facts_of(stmt, frame, program)):
         return stmt
-    return Strip().visit(copy.deepcopy(stmt))
+    return forget(Strip().visit(copy.deepcopy(stmt)))
 
 
 def loader_call(

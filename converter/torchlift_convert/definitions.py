@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torchlift_convert.callers import Callers, callers_of, defaults_of
+from torchlift_convert.kept import walk
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import (
     Bound,
@@ -68,7 +69,7 @@ def assigned(stmt: ast.stmt, frame: Frame) -> Iterator[tuple[Var, ast.expr | Non
                         if isinstance(one, ast.Name):
                             yield frame.resolve(one.id), part
                 else:
-                    for node in ast.walk(target):
+                    for node in walk(target):
                         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                             yield frame.resolve(node.id), None
         case ast.AnnAssign(target=ast.Name(id=name), value=value):
@@ -76,7 +77,7 @@ def assigned(stmt: ast.stmt, frame: Frame) -> Iterator[tuple[Var, ast.expr | Non
         case ast.AugAssign(target=ast.Name(id=name)):
             yield frame.resolve(name), None
         case ast.For(target=target):
-            for node in ast.walk(target):
+            for node in walk(target):
                 if isinstance(node, ast.Name):
                     yield frame.resolve(node.id), None
         case ast.With(items=items):

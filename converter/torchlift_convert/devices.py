@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from torchlift_convert import facts as F
 from torchlift_convert.definitions import nest_items
 from torchlift_convert.effects import Judge
+from torchlift_convert.kept import walk
 from torchlift_convert.names import access
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var
@@ -52,7 +53,7 @@ def placement_of(program: Program, nest: Nest, roles: Roles, kept: list[Item], j
 
 def _sets_device(program: Program) -> bool:
     """Does the script choose the current GPU, as each process of a distributed training does?"""
-    calls = (n for n in ast.walk(program.script.tree) if isinstance(n, ast.Call))
+    calls = (n for n in walk(program.script.tree) if isinstance(n, ast.Call))
     names = {program.canonical(c.func, program.module) for c in calls}
     return bool(names & {"torch.cuda.set_device", "torch.accelerator.set_device_index"})
 
@@ -114,7 +115,7 @@ def _values(var: Var, roles: Roles, depth: int = 0) -> Iterator[tuple[ast.expr |
 
 def _names_one(value: ast.expr | None) -> bool:
     """May a device be one of several GPUs: ``torch.device(f"cuda:{rank}")``, ``torch.device("cuda", 1)``?"""
-    for node in ast.walk(value) if value is not None else ():
+    for node in walk(value) if value is not None else ():
         match node:
             case ast.JoinedStr() | ast.BinOp():
                 return True
@@ -207,7 +208,7 @@ def _is_number(expr: ast.expr, frame: Frame, tracer: Tracer) -> bool:
 
 
 def _one_process_each(program: Program) -> bool:
-    for node in ast.walk(program.script.tree):
+    for node in walk(program.script.tree):
         match node:
             case ast.keyword(arg="device_ids") | ast.Attribute(attr="set_device" | "set_device_index"):
                 return True

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torchlift_convert.iterating import goes_through_loader, loader_names
+from torchlift_convert.kept import walk
 from torchlift_convert.knowledge import BUILTINS, CLOCKS, GROWING_OR_SHRINKING, QUIET, QUIET_METHODS, WRITING, listed
 from torchlift_convert.names import access, declared_outer, own_nodes, parameters
 from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, item_flow, reads_of
@@ -114,7 +115,7 @@ class Judge:
     def remembers(self, cls: ast.ClassDef) -> bool:
         """Does an object of the class change after it was made, as a cache does?"""
         methods = [m for m in cls.body if isinstance(m, ast.FunctionDef) and m.name != "__init__" and m.args.args]
-        return any(m.args.args[0].arg in _changed_roots(node) for m in methods for node in ast.walk(m))
+        return any(m.args.args[0].arg in _changed_roots(node) for m in methods for node in walk(m))
 
     def of_call(self, call: ast.Call, frame: Frame) -> Effects:
         name = self.program.canonical(call.func, frame)

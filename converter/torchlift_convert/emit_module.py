@@ -20,6 +20,7 @@ from torchlift_convert.environment import (
     only_value,
     returned_loss,
 )
+from torchlift_convert.kept import walk
 from torchlift_convert.logging_calls import metrics_of, step_metrics
 from torchlift_convert.plan import Kind, Plan
 from torchlift_convert.program import Frame, Item, Var, flow_over
@@ -122,7 +123,7 @@ class ModuleWriter:
         if len(models) != 1:
             return None
         for item in plan.regions.of(Region.STEP):
-            for node in ast.walk(item.stmt):
+            for node in walk(item.stmt):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
                     if variable(node.func, item.frame) == models[0] and node.args:
                         if all(isinstance(a, ast.Name) for a in node.args):
@@ -249,7 +250,7 @@ class ModuleWriter:
 
     def _target(self, header: Header, env: Environment) -> str:
         text = ast.get_source_segment(self.script.text, header.target) or ast.unparse(header.target)
-        names = {n.id: env.text(header.frame.resolve(n.id)) for n in ast.walk(header.target) if isinstance(n, ast.Name)}
+        names = {n.id: env.text(header.frame.resolve(n.id)) for n in walk(header.target) if isinstance(n, ast.Name)}
         if any(t is not None for t in names.values()):
             text = source_of(header.target, header.frame, env)
         bare = text[1:-1].strip()
@@ -257,7 +258,7 @@ class ModuleWriter:
 
     def _uses(self, region: Region, header: Header) -> bool:
         """Is any part of the batch read in the hook?"""
-        names = {header.frame.resolve(n.id) for n in ast.walk(header.target) if isinstance(n, ast.Name)}
+        names = {header.frame.resolve(n.id) for n in walk(header.target) if isinstance(n, ast.Name)}
         read = {v for v, _ in item_references(self.plan.regions.of(region), self.plan.roles)}
         kept = set(self.plan.storage.saved[region])
         if region is Region.STEP and self.plan.regions.loss is not None:

@@ -14,6 +14,7 @@ from torchlift_convert.emit_stream import written_wrapper
 from torchlift_convert.emit_trainer import GRAD_SCALING, TrainerWriter, alias, scaling_class
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.handlers import catching_exit, names_interrupt
+from torchlift_convert.kept import walk
 from torchlift_convert.linked import changed_links, refuse_moved
 from torchlift_convert.plan import Param, Plan
 from torchlift_convert.program import Item
@@ -140,9 +141,9 @@ class ScriptWriter:
         """Functions of ``main()`` or of a main guard whose statements are hooks now, and that nothing else mentions."""
         followed = self._followed_scopes()
         kept = [s for s in [*self.pre, *self.plan.nest.post] if s not in moved]
-        mentioned = {n.id for s in kept if s not in followed for n in ast.walk(s) if isinstance(n, ast.Name)}
+        mentioned = {n.id for s in kept if s not in followed for n in walk(s) if isinstance(n, ast.Name)}
         around = [i.stmt for i in self.plan.storage.around.items]
-        mentioned |= {n.id for s in around for n in ast.walk(s) if isinstance(n, ast.Name)}
+        mentioned |= {n.id for s in around for n in walk(s) if isinstance(n, ast.Name)}
         inside = [s for s in kept if s in followed and isinstance(s, ast.FunctionDef) and s not in self._top_level()]
         return {s for s in inside if s.name not in mentioned}
 
@@ -196,7 +197,7 @@ class ScriptWriter:
         line = self.script.line.get(stmt)
         if line is not None and len(line.body) > 1:
             return False
-        names = {n.id for n in ast.walk(stmt) if isinstance(n, ast.Name)}
+        names = {n.id for n in walk(stmt) if isinstance(n, ast.Name)}
         return all(env.name(self.home, n) is None for n in names)
 
     # -- making and running ----------

@@ -8,6 +8,7 @@ import libcst as cst
 
 from torchlift_convert.blocks import Block, Statement, function
 from torchlift_convert.environment import Environment
+from torchlift_convert.kept import walk
 from torchlift_convert.plan import Plan
 from torchlift_convert.regions import Header, Region, Stream
 from torchlift_convert.remarks import Remarks
@@ -120,7 +121,7 @@ class StreamWriter:
         """What the step takes: a stream without data gives a number, for a Trainer passes over batches of None."""
         header = self.plan.regions.batches
         assert header is not None
-        names = [n.id for n in ast.walk(header.target) if isinstance(n, ast.Name)]
+        names = [n.id for n in walk(header.target) if isinstance(n, ast.Name)]
         if not names:
             return "0  # the step finds its data itself"
         return ", ".join(self.env.name(header.frame, n) or n for n in names)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeGuard
 
+from torchlift_convert.kept import walk
 from torchlift_convert.plan import Kind, Param, Plan
 from torchlift_convert.program import Bound, Frame, Item, Var, dotted, root_name
 from torchlift_convert.regions import Header, Region
@@ -320,8 +321,8 @@ def only_value(plan: Plan, var: Var, own: Region) -> bool:
     for item in items:
         parts = [(item.shape, item.frame), *((h.value, h.frame) for h in item.holes if h.value is not None)]
         for part, frame in parts:
-            whole = {id(n.value) for n in ast.walk(part) if _takes_value(n)}
-            for node in ast.walk(part):
+            whole = {id(n.value) for n in walk(part) if _takes_value(n)}
+            for node in walk(part):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in whole:
                     if variable(node, frame) == var:
                         return False

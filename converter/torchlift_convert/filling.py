@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import copy
 
+from torchlift_convert.kept import forget
+
 
 def fill(stmt: ast.stmt, names: dict[ast.expr, str], without: tuple[ast.stmt, ...]) -> ast.stmt:
     """A copy with a name in the place of each call, and without the statements that are not carried over."""
@@ -26,4 +28,4 @@ def fill(stmt: ast.stmt, names: dict[ast.expr, str], without: tuple[ast.stmt, ..
 
     filled_stmt = Fill().visit(clone)
     assert isinstance(filled_stmt, ast.stmt)
-    return filled_stmt
+    return forget(filled_stmt)

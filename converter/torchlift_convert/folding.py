@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
+from torchlift_convert.kept import children, walk
 from torchlift_convert.objects import stands_for_object
 from torchlift_convert.program import Bound, Frame, dotted
 
@@ -19,7 +20,7 @@ _OBJECT = object()  # true, and never None; nothing else is known about it
 
 def decided(test: ast.expr, frame: Frame) -> bool | None:
     """Whether a condition holds; None when that is not known, or when no name in it stands for a written value."""
-    names = [n.id for n in ast.walk(test) if isinstance(n, ast.Name)]
+    names = [n.id for n in walk(test) if isinstance(n, ast.Name)]
     if not any(frame.alias(n) is not None or stands_for_object(n, frame) for n in names):
         return None
     value = _value(test, frame)
@@ -31,10 +32,10 @@ def learn(frame: Frame, body: list[ast.stmt], outside: frozenset[str] = frozense
 
     ``is_train = phase == "train"``. ``outside``: names that something around the block mentions too.
     """
-    stores = [n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)]
+    stores = [n.id for s in body for n in walk(s) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)]
     early = set[str]()  # what is read in front of a statement: in a loop, that is the value of the round before
     for stmt in body:
-        here = {n.id for n in ast.walk(stmt) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        here = {n.id for n in walk(stmt) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         match stmt:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if stores.count(name) == 1:
                 known = _value(value, frame) if decided(value, frame) is not None else None
@@ -68,7 +69,7 @@ def live_nodes(stmt: ast.AST, frame: Frame) -> Iterator[ast.AST]:
         if isinstance(node, ast.If) and taken is not None:
             stack += [node.test, *(node.body if taken else node.orelse)]
         else:
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
 
 
 def _value(expr: ast.expr, frame: Frame | None) -> Any:

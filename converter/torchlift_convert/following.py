@@ -6,6 +6,7 @@ import ast
 
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.folding import decided, is_learned, learn
+from torchlift_convert.kept import walk
 from torchlift_convert.names import access, declared_outer, free_names, own_nodes, parameters
 from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, dotted, globals_bound_in, root_name
 
@@ -30,9 +31,9 @@ def _reads_odd(name: str, func: FunctionNode, told: Frame) -> bool:
     gone: set[int] = set()
     for node in own_nodes(func):
         if isinstance(node, (ast.If, ast.IfExp)) and decided(node.test, told) is not None:
-            gone |= {id(n) for n in ast.walk(node.test)}
+            gone |= {id(n) for n in walk(node.test)}
         elif isinstance(node, ast.stmt) and is_learned(node, told):
-            gone |= {id(n) for n in ast.walk(node)}
+            gone |= {id(n) for n in walk(node)}
     for node in own_nodes(func):
         if id(node) in gone:
             continue

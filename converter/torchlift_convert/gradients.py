@@ -6,6 +6,7 @@ import ast
 from collections.abc import Collection, Iterable, Iterator
 
 from torchlift_convert.effects import Judge, root_of
+from torchlift_convert.kept import walk
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, Item, Var
 from torchlift_convert.regions import Region, Regions
@@ -87,7 +88,7 @@ def _changed_by_own_gradient(node: ast.AST) -> bool:
         case _:
             return False
     changed = root_of(target)
-    graded = [n for p in parts for n in ast.walk(p) if isinstance(n, ast.Attribute) and n.attr == "grad"]
+    graded = [n for p in parts for n in walk(p) if isinstance(n, ast.Attribute) and n.attr == "grad"]
     return changed is not None and any(root_of(n) == changed for n in graded)
 
 
@@ -101,7 +102,7 @@ def _touches(node: ast.AST, frame: Frame, judge: Judge) -> bool:
 def _running(item: Item, judge: Judge) -> Iterator[tuple[ast.AST, Frame]]:
     """Every node that runs with a statement, those of the script's functions and methods that it calls included."""
     stack: list[tuple[ast.AST, Frame]] = [(n, item.frame) for n in nodes_of(item.shape)]
-    stack += [(n, hole.frame) for hole in item.holes if hole.value is not None for n in ast.walk(hole.value)]
+    stack += [(n, hole.frame) for hole in item.holes if hole.value is not None for n in walk(hole.value)]
     seen: set[ast.AST] = set()
     while stack:
         node, frame = stack.pop()

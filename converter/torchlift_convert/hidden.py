@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.kept import walk
 from torchlift_convert.program import Program
 from torchlift_convert.syntax import blocks_of, is_backward, nodes_of
 
@@ -58,4 +59,4 @@ def acts(tree: ast.Module) -> bool:
 
 
 def _calls(stmt: ast.stmt) -> bool:
-    return any(isinstance(n, ast.Call) for n in ast.walk(stmt))
+    return any(isinstance(n, ast.Call) for n in walk(stmt))

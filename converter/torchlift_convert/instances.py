@@ -13,6 +13,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from torchlift_convert.kept import forget
 from torchlift_convert.names import declared_outer, own_nodes, parameters
 from torchlift_convert.syntax import is_backward
 
@@ -83,7 +84,7 @@ def fold(tree: ast.Module) -> Instance | Untold | None:
         instance, paths = _closed(tree, classes, trains)
     except _Open as reason:
         return Untold(reason.why, reason.node)
-    _Folder(paths).visit(tree)
+    forget(_Folder(paths).visit(tree))
     return instance
 
 

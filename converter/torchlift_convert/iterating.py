@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from torchlift_convert.kept import walk
 from torchlift_convert.program import dotted
 
 _TAKING = frozenset(
@@ -15,7 +16,7 @@ _TAKING = frozenset(
 def loader_names(tree: ast.AST) -> frozenset[str]:
     """Names and attributes that something anywhere in the code gives a value with a DataLoader made in it."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         match node:
             case ast.Assign(targets=targets, value=value) if _makes(value):
                 found |= {name for t in targets for name in _named(t)}
@@ -35,11 +36,11 @@ def goes_through_loader(node: ast.AST, names: frozenset[str]) -> bool:
 
 
 def _makes(value: ast.AST) -> bool:
-    return any(isinstance(n, ast.Call) and (dotted(n.func) or "").endswith("DataLoader") for n in ast.walk(value))
+    return any(isinstance(n, ast.Call) and (dotted(n.func) or "").endswith("DataLoader") for n in walk(value))
 
 
 def _named(target: ast.expr) -> Iterator[str]:
-    for node in ast.walk(target):
+    for node in walk(target):
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.Attribute):

@@ -6,6 +6,7 @@ import ast
 from dataclasses import replace
 
 from torchlift_convert.check import Broken
+from torchlift_convert.kept import walk
 from torchlift_convert.plan import Plan
 from torchlift_convert.regions import Gone, Region
 from torchlift_convert.render import Rendered
@@ -45,7 +46,7 @@ def told(plan: Plan) -> list[ast.stmt]:
 
 
 def _with_all(scope: ast.AST) -> list[ast.stmt]:
-    return [] if isinstance(scope, ast.Module) else [n for n in ast.walk(scope) if isinstance(n, ast.stmt)]
+    return [] if isinstance(scope, ast.Module) else [n for n in walk(scope) if isinstance(n, ast.stmt)]
 
 
 def _on_a_word(fate: Fate, plan: Plan) -> Fate:
@@ -81,7 +82,7 @@ def _gone(plan: Plan) -> dict[ast.stmt, Gone]:
     for scope in scopes.values():
         if isinstance(scope, ast.FunctionDef) and scope is not nest.home.scope:
             gone.setdefault(scope, Gone(FateKind.MERGED, f"hooks of {module}"))
-            for node in ast.walk(scope):
+            for node in walk(scope):
                 if isinstance(node, ast.Return):
                     gone.setdefault(node, Gone(FateKind.MERGED, f"hooks of {module}"))
     return gone
@@ -127,7 +128,7 @@ def _calls_followed(stmt: ast.stmt, plan: Plan) -> bool:
     """A call statement of a function whose statements are hooks now."""
     names = {f.name for f in plan.nest.followed}
     names |= {i.frame.name for r in Region for i in plan.regions.of(r) if i.frame.base is not plan.nest.home}
-    return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(stmt))
+    return any(isinstance(n, ast.Name) and n.id in names for n in walk(stmt))
 
 
 def became_of(plan: Plan) -> tuple[Became, ...]:

@@ -8,6 +8,7 @@ from torchlift_convert import facts as F
 from torchlift_convert.callers import earlier
 from torchlift_convert.definitions import nest_items
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.kept import walk
 from torchlift_convert.locating import fits, trainers_of
 from torchlift_convert.names import access
 from torchlift_convert.nest import Nest
@@ -65,7 +66,7 @@ def _makes(model: Var, program: Program, roles: Roles) -> bool:
 def _other_backward(program: Program, nest: Nest) -> ast.stmt | None:
     """A statement outside of the loops that calls backward(), or leaves it to a Trainer."""
     trainers = trainers_of(program)
-    own = {id(n) for i in nest_items(nest) for n in ast.walk(i.stmt)}
+    own = {id(n) for i in nest_items(nest) for n in walk(i.stmt)}
     small = [s for s in program.script.statements if not isinstance(s, ast.ClassDef) and not list(blocks_of(s))]
     small = [s for s in small if not isinstance(s, ast.FunctionDef)]
     others = (s for s in small if any(is_backward(n) and id(n) not in own for n in nodes_of(s)) or fits(s, trainers))

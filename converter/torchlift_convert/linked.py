@@ -9,6 +9,7 @@ from dataclasses import replace
 import libcst as cst
 
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.kept import walk
 from torchlift_convert.links import Links
 from torchlift_convert.names import own_nodes
 from torchlift_convert.nest import Nest
@@ -55,9 +56,7 @@ def changed_links(script: Script, written: Collection[ast.stmt]) -> set[ast.stmt
     while True:
         names = {s.name for s in changed if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
         more = {
-            s
-            for s in linked
-            if s not in changed and any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(s))
+            s for s in linked if s not in changed and any(isinstance(n, ast.Name) and n.id in names for n in walk(s))
         }
         if not more:
             return changed
@@ -70,8 +69,8 @@ def with_links(module: cst.Module, links: Links, used: set[str], came: set[str])
     ``came``: what the output defines itself now.
     """
     tree = ast.parse(module.code)
-    taken = used_names(tree) | {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-    taken |= {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    taken = used_names(tree) | {n.arg for n in walk(tree) if isinstance(n, ast.arg)}
+    taken |= {n.name for n in walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
     final = links.final(used | came, taken - set(links.names), came)
     used |= {called.partition(".")[0] for called in final.values()}
     body = list(module.body)

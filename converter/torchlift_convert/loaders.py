@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from torchlift_convert.definitions import Definition
 from torchlift_convert.effects import Judge
 from torchlift_convert.facts import MakesLoader
+from torchlift_convert.kept import children, walk
 from torchlift_convert.program import Frame, Program, Var
 from torchlift_convert.recognisers import fact_of
 from torchlift_convert.roles import Roles, expression, variable
@@ -148,7 +149,7 @@ def unknown_iterables(roles: Roles, program: Program, judge: Judge) -> frozenset
 def _taken_one_by_one(scope: ast.AST) -> set[str]:
     """Names that something goes through, in a scope and those inside it: by a loop, an unpacking, list() or next()."""
     through: list[ast.expr] = []
-    for node in ast.walk(scope):
+    for node in walk(scope):
         match node:
             case ast.For(iter=one) | ast.comprehension(iter=one) | ast.Starred(value=one):
                 through.append(one)
@@ -156,7 +157,7 @@ def _taken_one_by_one(scope: ast.AST) -> set[str]:
                 through.append(one)
             case ast.Call(func=ast.Name(id="iter" | "next" | "list" | "tuple" | "sorted" | "dict" | "set"), args=args):
                 through += args
-    return {n.id for one in through for n in ast.walk(one) if isinstance(n, ast.Name)}
+    return {n.id for one in through for n in walk(one) if isinstance(n, ast.Name)}
 
 
 _CONTAINER = (ast.Dict, ast.DictComp, ast.List, ast.ListComp, ast.Tuple)
@@ -191,7 +192,7 @@ def _kept_in(value: ast.expr) -> Iterator[ast.AST]:
         node = stack.pop()
         yield node
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"):
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
 
 
 def _dataset_class(made: MakesLoader, frame: Frame, roles: Roles, program: Program) -> ast.ClassDef | None:

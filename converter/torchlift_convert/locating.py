@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
+from torchlift_convert.kept import walk
 from torchlift_convert.loops import Loop, is_small
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, FunctionNode, Program
@@ -52,7 +53,7 @@ class Locator:
     beside: list[tuple[ast.stmt, str]] = field(default_factory=list)  # what trains without a loop, and why it stays
 
     def __post_init__(self) -> None:
-        functions = [n for n in ast.walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)]
+        functions = [n for n in walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)]
         self.trainers = trainers_of(self.program)
         self.making: set[str] = set()  # names of functions that make an optimizer
         count = -1
@@ -218,7 +219,7 @@ def trainers_of(program: Program) -> set[str]:
         root, _, last = (name or "").rpartition(".")
         return last == "Trainer" and root.partition(".")[0] in ("torchlift", "lightning", "pytorch_lightning")
 
-    made = [n for n in ast.walk(program.script.tree) if isinstance(n, ast.Assign)]
+    made = [n for n in walk(program.script.tree) if isinstance(n, ast.Assign)]
     return {_named(n.targets[0]) for n in made if makes(n.value)}
 
 
@@ -237,7 +238,7 @@ def is_branch(block: list[ast.stmt], stmt: ast.stmt) -> bool:
 
 def is_main_guard(stmt: ast.stmt) -> bool:
     """``if __name__ == "__main__":``"""
-    return isinstance(stmt, ast.If) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(stmt.test))
+    return isinstance(stmt, ast.If) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in walk(stmt.test))
 
 
 def without_branches(path: tuple[Block, ...]) -> tuple[Block, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from torchlift_convert import facts as F
 from torchlift_convert.folding import decided
 from torchlift_convert.holding import Holding, State
+from torchlift_convert.kept import walk
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Bound, Frame, FunctionNode, Program, walk_statements_of_scope
 from torchlift_convert.recognisers import fact_named, fact_of
@@ -122,7 +123,7 @@ class Makers:
     @staticmethod
     def _rebound_elsewhere(name: str, frame: Frame) -> bool:
         """Does a function inside the scope bind the name for it?"""
-        inside = (n for n in ast.walk(frame.scope) if isinstance(n, (ast.Global, ast.Nonlocal)))
+        inside = (n for n in walk(frame.scope) if isinstance(n, (ast.Global, ast.Nonlocal)))
         return any(name in n.names for n in inside)
 
     def _called(self, call: ast.Call, part: int | None, frame: Frame, state: State) -> Iterable[Made]:
@@ -145,15 +146,15 @@ class Makers:
         if odd or any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in own_nodes(func)):
             raise Unknown
         inner = Frame(func, outer, _arguments(call, frame, func, outer))
-        walk = self._walk(inner)
-        if walk.ends:
+        held = self._walk(inner)
+        if held.ends:
             raise Unknown  # it may return nothing
         self.calls[id(inner)] = state
         self.entered[id(inner)] = call
         self.frames.append(inner)  # so that no other frame gets its id
         self.depth += 1
         try:
-            for value, there in walk.returns:
+            for value, there in held.returns:
                 yield from self._of(value, part, inner, there)
         finally:
             self.depth -= 1
@@ -203,7 +204,7 @@ class Makers:
                 for value in values:
                     yield from self._classes(value, frame, state)
             case ast.Name(id=held):
-                if any(_changes(n, held) for n in ast.walk(self.program.script.tree)):
+                if any(_changes(n, held) for n in walk(self.program.script.tree)):
                     raise Unknown
                 yield from self._each(held, frame, state, self._table)
             case _:

@@ -7,9 +7,10 @@ names; an augmented assignment reads and binds.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+
+from torchlift_convert.kept import children, kept, walk
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -49,7 +50,7 @@ def parameters(args: ast.arguments) -> list[str]:
     return [a.arg for a in named + ([args.kwarg] if args.kwarg else [])]
 
 
-@cache
+@kept
 def access(node: ast.AST) -> Access:
     """Names that a statement or expression reads and binds in its own scope."""
     reads: set[str] = set()
@@ -58,7 +59,7 @@ def access(node: ast.AST) -> Access:
     return Access(frozenset(reads), frozenset(binds))
 
 
-@cache
+@kept
 def free_names(func: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef) -> Access:
     """Names of outer scopes that a function or class body reads, and those that it binds by ``global``/``nonlocal``."""
     reads: set[str] = set()
@@ -80,15 +81,18 @@ def declared_outer(func: ast.AST) -> frozenset[str]:
     return frozenset(found)
 
 
-def own_nodes(func: ast.AST) -> Iterator[ast.AST]:
+@kept
+def own_nodes(func: ast.AST) -> tuple[ast.AST, ...]:
     """Nodes of a function body, not those of functions and classes nested in it."""
     body = getattr(func, "body", [])
     stack: list[ast.AST] = list(body) if isinstance(body, list) else [body]
+    found: list[ast.AST] = []
     while stack:
         node = stack.pop()
-        yield node
+        found.append(node)
         if not isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Lambda)):
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
+    return tuple(found)
 
 
 def _collect(node: ast.AST, reads: set[str], binds: set[str], hidden: frozenset[str]) -> None:
@@ -137,7 +141,7 @@ def _collect(node: ast.AST, reads: set[str], binds: set[str], hidden: frozenset[
 
 
 def _children(node: ast.AST, reads: set[str], binds: set[str], hidden: frozenset[str]) -> None:
-    for child in ast.iter_child_nodes(node):
+    for child in children(node):
         _collect(child, reads, binds, hidden)
 
 
@@ -191,7 +195,7 @@ def _expr_flow(*nodes: ast.AST | None) -> Flow:
 def _perhaps_bound(tree: ast.AST) -> frozenset[str]:
     """Names bound by ``:=`` where it is not evaluated on every path."""
     parts: list[ast.AST] = []
-    for node in ast.walk(tree):
+    for node in walk(tree):
         match node:
             case ast.BoolOp(values=[_, *others]) | ast.Compare(comparators=[_, *others]):
                 parts += others
@@ -200,13 +204,13 @@ def _perhaps_bound(tree: ast.AST) -> frozenset[str]:
             case ast.Assert(msg=ast.expr() as message):
                 parts.append(message)
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                parts += [n for n in ast.iter_child_nodes(node) if n is not node.generators[0]]
+                parts += [n for n in children(node) if n is not node.generators[0]]
                 parts += node.generators[0].ifs
-    bound = [n.target for part in parts for n in ast.walk(part) if isinstance(n, ast.NamedExpr)]
+    bound = [n.target for part in parts for n in walk(part) if isinstance(n, ast.NamedExpr)]
     return frozenset(t.id for t in bound)
 
 
-@cache
+@kept
 def stmt_flow(stmt: ast.stmt) -> Flow:
     """Def-use of one statement."""
     match stmt:

@@ -17,6 +17,7 @@ from torchlift_convert.facts import GradSwitch
 from torchlift_convert.folding import decided, is_learned
 from torchlift_convert.following import bind_call, bind_returned, split_return
 from torchlift_convert.hidden import refuse_hidden
+from torchlift_convert.kept import walk
 from torchlift_convert.locating import Block, Locator, Site, without_branches
 from torchlift_convert.loops import Loop, is_small
 from torchlift_convert.names import own_nodes
@@ -88,7 +89,7 @@ class Nest:
         """What the epoch loop counts with."""
         if not isinstance(self.epochs, ast.For):
             return frozenset()
-        return frozenset(self.home.resolve(n.id) for n in ast.walk(self.epochs.target) if isinstance(n, ast.Name))
+        return frozenset(self.home.resolve(n.id) for n in walk(self.epochs.target) if isinstance(n, ast.Name))
 
     @property
     def by_steps(self) -> Nest:
@@ -239,9 +240,9 @@ class Finder:
 
     def _accumulates(self, entry: LoopEntry, beside: list[Item]) -> bool:
         """Does the loop inside only add up the gradients of one step, which stands beside it?"""
-        inside = [n for n in ast.walk(entry.stmt) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        inside = [n for n in walk(entry.stmt) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         called = [f[0] for n in inside if isinstance(n.func, ast.Name) and (f := entry.frame.function(n.func.id))]
-        steps = any(_steps(n) for body in [entry.stmt, *called] for n in ast.walk(body))
+        steps = any(_steps(n) for body in [entry.stmt, *called] for n in walk(body))
         return is_small(entry.stmt) and not steps and any(_steps(n) for i in beside for n in nodes_of(i.stmt))
 
     def flatten(self, frame: Frame, body: list[ast.stmt]) -> list[Entry]:
@@ -355,7 +356,7 @@ class Finder:
             if value is None:
                 raise Refuse("TL104", f"{func.name}() returns nothing but is used as a value.", stmt, "Call it alone.")
             out.append(Item(stmt, frame, (hole,)))
-        elif value is not None and any(isinstance(n, ast.Call) for n in ast.walk(value)):
+        elif value is not None and any(isinstance(n, ast.Call) for n in walk(value)):
             out.append(Item(stmt, frame, (hole,)))
         return out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from functools import lru_cache
 
+from torchlift_convert.kept import children, walk
 from torchlift_convert.names import access, declared_outer, parameters
 from torchlift_convert.program import Frame, FunctionNode, Var, dotted, globals_bound_in
 
@@ -31,7 +32,7 @@ def _only_objects(var: Var) -> bool:
             return False
     elif var.name in parameters(scope.args) or var.name in declared_outer(scope):
         return False
-    inner = [n for n in ast.walk(scope) if isinstance(n, ast.Nonlocal)]
+    inner = [n for n in walk(scope) if isinstance(n, ast.Nonlocal)]
     if any(var.name in n.names for n in inner):
         return False
     binding = _binding(scope, var.name)
@@ -49,7 +50,7 @@ def _binding(scope: ast.Module | FunctionNode, name: str) -> tuple[ast.stmt, ...
     while stack:
         stmt = stack.pop()
         if name in access(stmt).binds:
-            inside = [s for s in ast.iter_child_nodes(stmt) if isinstance(s, ast.stmt)]
+            inside = [s for s in children(stmt) if isinstance(s, ast.stmt)]
             holding = [s for s in inside if name in access(s).binds]
             whole = isinstance(stmt, (ast.If, ast.While)) and not _walrus(stmt, name)
             found += [] if whole and holding else [stmt]

@@ -14,6 +14,7 @@ from torchlift_convert.effects import Judge
 from torchlift_convert.emit_script import ScriptWriter
 from torchlift_convert.findings import clipped_while_scaled, never_trained_again
 from torchlift_convert.hidden import refuse_hidden
+from torchlift_convert.kept import walk
 from torchlift_convert.linked import refuse_rebinding, restored, with_links
 from torchlift_convert.listing import goes_over_list
 from torchlift_convert.loaders import containers, data_variables, unknown_iterables
@@ -201,7 +202,7 @@ def _names_in_the_way(plan: Plan) -> set[str]:
     found = set(plan.program.imports)
     for scope in {tree, plan.nest.home.scope, *plan.nest.followed, *(i.frame.scope for i in items)}:
         found |= {n.id for n in own_nodes(scope) if isinstance(n, ast.Name)}
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             free = free_names(node)
             found |= free.reads | free.binds

@@ -11,10 +11,11 @@ import ast
 import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 from torchlift_convert.filling import fill
 from torchlift_convert.instances import Instance, Untold, fold
+from torchlift_convert.kept import children, kept, walk
 from torchlift_convert.names import access, declared_outer, flow_of, parameters, stmt_flow
 from torchlift_convert.syntax import Script, blocks_of, walk_statements
 
@@ -136,10 +137,8 @@ class Owner(Frame):
     def rebound(self) -> frozenset[str]:
         """Attributes that something besides ``__init__`` gives a value."""
         inits = [m for m in self.instance.scopes if m.name == "__init__"]
-        first = {id(n) for m in inits for n in ast.walk(m)}
-        stores = [
-            n for n in ast.walk(self.defined_in.scope) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
-        ]
+        first = {id(n) for m in inits for n in walk(m)}
+        stores = [n for n in walk(self.defined_in.scope) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)]
         return frozenset(n.id.partition(".")[2] for n in stores if "." in n.id and id(n) not in first)
 
     def spelled(self, name: str, scope: ast.Module | FunctionNode) -> str:
@@ -236,7 +235,7 @@ def flow_over(items: list[Item]) -> VarFlow:
     return result
 
 
-@lru_cache(maxsize=256)  # each call of a function is a frame of its own, over the same scope
+@kept  # each call of a function is a frame of its own, over the same scope
 def _contents(
     scope: ast.Module | FunctionNode,
 ) -> tuple[dict[str, FunctionNode], dict[str, ast.ClassDef], frozenset[str]]:
@@ -278,7 +277,7 @@ def walk_statements_of_scope(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def globals_bound_in(tree: ast.Module) -> frozenset[str]:
     """Names that some function binds at module level by ``global``."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Global):
             found |= set(node.names)
     return frozenset(found)
@@ -334,7 +333,7 @@ def _frames(frame: Frame) -> Iterator[Frame]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield from _frames(Frame(node, frame))
         elif not isinstance(node, ast.Lambda):
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
 
 
 def _only_imported(var: Var) -> bool:

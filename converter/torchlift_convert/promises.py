@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import libcst as cst
 
+from torchlift_convert.kept import walk
 from torchlift_convert.reserved import unique
 from torchlift_convert.syntax import Script, span_of
 from torchlift_convert.types import Vouch
@@ -44,9 +45,9 @@ def promise_of(code: str, stmt: ast.stmt, claim: str, script: Script) -> Promise
     span = span_of(stmt)
     if (code, span.first) not in script.vouched:
         return None
-    taken = {n.id for n in ast.walk(script.tree) if isinstance(n, ast.Name)}
-    taken |= {n.name for n in ast.walk(script.tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-    taken |= {(n.asname or n.name).partition(".")[0] for n in ast.walk(script.tree) if isinstance(n, ast.alias)}
+    taken = {n.id for n in walk(script.tree) if isinstance(n, ast.Name)}
+    taken |= {n.name for n in walk(script.tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    taken |= {(n.asname or n.name).partition(".")[0] for n in walk(script.tree) if isinstance(n, ast.alias)}
     return Promise(Vouch(code, span, claim), unique("as_promised", taken))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.folding import live_nodes
 from torchlift_convert.following import bind_call
+from torchlift_convert.kept import walk
 from torchlift_convert.names import own_nodes
 from torchlift_convert.program import Frame, Program
 from torchlift_convert.syntax import is_backward, nodes_of
@@ -23,7 +24,7 @@ class Reach:
     _asking: list[ast.AST] = field(default_factory=list)  # functions whose calls are being looked at
 
     def __post_init__(self) -> None:
-        functions = {n: {n.name} for n in ast.walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)}
+        functions = {n: {n.name} for n in walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)}
         if self.program.owner is not None:
             instance = self.program.owner.instance
             functions |= {m: instance.names_of(m) for m in instance.scopes}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from torchlift_convert.kept import walk
 from torchlift_convert.names import access
 from torchlift_convert.program import Frame, Item, Var
 from torchlift_convert.roles import Roles
@@ -16,12 +17,12 @@ def references(tree: ast.AST, frame: Frame, roles: Roles) -> dict[Reference, Non
     """Variables that the code reads, in order of first appearance; options of a namespace one by one."""
     found: dict[Reference, None] = {}
     reads = access(tree).reads
-    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in reads]
+    names = [n for n in walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in reads]
     names.sort(key=lambda n: (getattr(n, "lineno", 0), getattr(n, "col_offset", 0)))
-    augmented = [n.target.id for n in ast.walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)]
+    augmented = [n.target.id for n in walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)]
     options = {
         id(n.value): n.attr
-        for n in ast.walk(tree)
+        for n in walk(tree)
         if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and isinstance(n.ctx, ast.Load)
     }
     for node in names:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from torchlift_convert import facts as F
 from torchlift_convert.definitions import Definition
 from torchlift_convert.effects import Judge
+from torchlift_convert.kept import walk
 from torchlift_convert.loops import Loop
 from torchlift_convert.program import Frame, Item, Program, Var
 from torchlift_convert.recognisers import fact_of
@@ -118,7 +119,7 @@ def loop_variables(header: Header | None) -> frozenset[Var]:
     """What a loop header binds."""
     if header is None:
         return frozenset()
-    names = {n.id for n in ast.walk(header.target) if isinstance(n, ast.Name)}
+    names = {n.id for n in walk(header.target) if isinstance(n, ast.Name)}
     names |= {header.index} if header.index is not None else set()
     return frozenset(header.frame.resolve(n) for n in names)
 

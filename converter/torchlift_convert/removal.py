@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from torchlift_convert.kept import walk
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Item, Program
 
@@ -19,9 +20,9 @@ def unneeded_methods(
     went = {*nest.followed, *along, *(i.frame.scope for i in hooks)}
     found = [m for m in instance.scopes if m in went and m is not nest.home.scope]
     while True:
-        gone = {id(n) for s in [nest.outer, *found] for n in ast.walk(s)}
+        gone = {id(n) for s in [nest.outer, *found] for n in walk(s)}
         mentioned: set[str] = set()
-        for node in ast.walk(program.script.tree):
+        for node in walk(program.script.tree):
             if id(node) not in gone and isinstance(node, ast.Name):
                 mentioned.add(node.id.rpartition(".")[2])
             elif id(node) not in gone and isinstance(node, ast.Attribute):

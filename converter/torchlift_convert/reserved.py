@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection
 
+from torchlift_convert.kept import walk
 from torchlift_convert.program import Program
 
 _NAMES = """
@@ -78,5 +79,5 @@ def ranked(name: str, rank: int) -> str:
 
 def script_names(program: Program) -> set[str]:
     """Every name that the script uses."""
-    names = {n.id for n in ast.walk(program.script.tree) if isinstance(n, ast.Name)}
+    names = {n.id for n in walk(program.script.tree) if isinstance(n, ast.Name)}
     return names | program.imports.keys() | program.module.classes.keys() | program.module.functions.keys()

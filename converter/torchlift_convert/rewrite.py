@@ -14,6 +14,7 @@ import libcst as cst
 from torchlift_convert.environment import Environment, Place
 from torchlift_convert.folding import decided
 from torchlift_convert.identities import is_identity, without_identities
+from torchlift_convert.kept import walk
 from torchlift_convert.known import branch, without_known
 from torchlift_convert.program import Frame, Hole, Item
 from torchlift_convert.syntax import Script
@@ -157,7 +158,7 @@ class Rewriter(cst.CSTTransformer):
         """Whether the condition of an ``if`` is known here."""
         stmt = self.stmts.get(id(original))
         if not isinstance(stmt, ast.If) or any(
-            isinstance(n, ast.Name) and n.id in names for names in self.hidden for n in ast.walk(stmt.test)
+            isinstance(n, ast.Name) and n.id in names for names in self.hidden for n in walk(stmt.test)
         ):
             return None
         return decided(stmt.test, self.frame)

@@ -14,6 +14,7 @@ from torchlift_convert.definitions import definitions
 from torchlift_convert.definitions import expression as expression
 from torchlift_convert.definitions import nest_items as nest_items
 from torchlift_convert.definitions import variable as variable
+from torchlift_convert.kept import walk
 from torchlift_convert.making import Made
 from torchlift_convert.names import own_nodes
 from torchlift_convert.nest import Nest
@@ -176,11 +177,11 @@ def _owned(program: Program, defs: dict[Var, list[Definition]], tracer: Tracer) 
 
 def _attributes_for(nest: Nest, defs: dict[Var, list[Definition]], seeds: list[Seed], tracer: Tracer) -> dict[Var, Var]:
     """Variables whose object an attribute of the script's object holds, where the loops speak of that alone."""
-    spoken = {i.frame.resolve(n.id) for i in nest_items(nest) for n in ast.walk(i.stmt) if isinstance(n, ast.Name)}
+    spoken = {i.frame.resolve(n.id) for i in nest_items(nest) for n in walk(i.stmt) if isinstance(n, ast.Name)}
     owned = {made: v for v in defs if v.owned and v in spoken and (made := tracer.made(v)) is not None}
     if not owned:
         return {}
-    named = [(f.resolve(n.id)) for code, f in seeds for n in ast.walk(code) if isinstance(n, ast.Name)]
+    named = [(f.resolve(n.id)) for code, f in seeds for n in walk(code) if isinstance(n, ast.Name)]
     others = [v for v in dict.fromkeys([*defs, *named]) if not v.owned and v not in spoken]
     return {v: owned[made] for v in others if (made := tracer.made(v)) in owned and made is not None}
 

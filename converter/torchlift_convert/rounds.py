@@ -6,6 +6,7 @@ import ast
 
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.folding import learn
+from torchlift_convert.kept import children, walk
 from torchlift_convert.loops import Loop
 from torchlift_convert.program import Bound, Frame, Program, Round
 
@@ -22,9 +23,9 @@ def round_of(loop: ast.For, frame: Frame, value: ast.expr) -> Round:
     """The frame of one round."""
     assert isinstance(loop.target, ast.Name)
     one = Round(frame.scope, frame, {loop.target.id: Bound(value, frame)})
-    inside = {id(n) for s in loop.body for n in ast.walk(s)}
-    around = [n for n in ast.walk(frame.scope) if isinstance(n, ast.Name) and id(n) not in inside]
-    declared = [n for s in ast.walk(frame.scope) if isinstance(s, (ast.Global, ast.Nonlocal)) for n in s.names]
+    inside = {id(n) for s in loop.body for n in walk(s)}
+    around = [n for n in walk(frame.scope) if isinstance(n, ast.Name) and id(n) not in inside]
+    declared = [n for s in walk(frame.scope) if isinstance(s, (ast.Global, ast.Nonlocal)) for n in s.names]
     learn(one, loop.body, frozenset({*(n.id for n in around), *declared}))
     return one
 
@@ -95,13 +96,13 @@ def _listed(expr: ast.expr, frame: Frame, program: Program) -> list[ast.expr]:
         if isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name) and s.targets[0].id == var.name
     ]
     looked = set[int]()
-    for node in ast.walk(program.script.tree):
+    for node in walk(program.script.tree):
         match node:
             case ast.For(iter=ast.Name() as one) | ast.comprehension(iter=ast.Name() as one):
                 looked.add(id(one))
             case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[ast.Name() as one]):
                 looked.add(id(one))
-    mentions = [n for n in ast.walk(program.script.tree) if isinstance(n, ast.Name) and n.id == var.name]
+    mentions = [n for n in walk(program.script.tree) if isinstance(n, ast.Name) and n.id == var.name]
     if len(held) != 1 or sum(id(n) not in looked for n in mentions) != 1:
         return []
     return held[0].elts if isinstance(held[0], (ast.List, ast.Tuple)) else []
@@ -112,28 +113,28 @@ def _texts(elts: list[ast.expr]) -> list[ast.expr] | None:
 
 
 def _has_text(expr: ast.expr) -> bool:
-    return any(isinstance(n, ast.Constant) and isinstance(n.value, (str, bool)) for n in ast.walk(expr))
+    return any(isinstance(n, ast.Constant) and isinstance(n.value, (str, bool)) for n in walk(expr))
 
 
 def _other_use(loop: ast.For, name: str, frame: Frame) -> str | None:
     """What else the target of a loop is used for: other loops over that name, and functions that take it, are none."""
     own: set[int] = set()
-    for node in ast.walk(frame.scope):
+    for node in walk(frame.scope):
         match node:
             case ast.For(target=ast.Name(id=one)) if one == name:
-                own |= {id(n) for n in ast.walk(node)}
+                own |= {id(n) for n in walk(node)}
             case ast.ListComp() | ast.DictComp() | ast.SetComp() | ast.GeneratorExp():
                 if any(isinstance(g.target, ast.Name) and g.target.id == name for g in node.generators):
-                    own |= {id(n) for n in ast.walk(node)}
+                    own |= {id(n) for n in walk(node)}
             case ast.FunctionDef(args=taken) | ast.Lambda(args=taken) if node is not frame.scope:
-                if any(a.arg == name for a in ast.walk(taken) if isinstance(a, ast.arg)):
-                    own |= {id(n) for n in ast.walk(node)}
-    bound = [n for s in loop.body for n in ast.walk(s) if isinstance(n, ast.Name) and n.id == name]
+                if any(a.arg == name for a in walk(taken) if isinstance(a, ast.arg)):
+                    own |= {id(n) for n in walk(node)}
+    bound = [n for s in loop.body for n in walk(s) if isinstance(n, ast.Name) and n.id == name]
     if any(not isinstance(n.ctx, ast.Load) for n in bound):
         return f"'{name}' gets another value in them"
-    if any(isinstance(n, (ast.FunctionDef, ast.Lambda)) for s in loop.body for n in ast.walk(s)):
+    if any(isinstance(n, (ast.FunctionDef, ast.Lambda)) for s in loop.body for n in walk(s)):
         return "a function is made in them"
-    mentions = [n for n in ast.walk(frame.scope) if isinstance(n, ast.Name) and n.id == name]
+    mentions = [n for n in walk(frame.scope) if isinstance(n, ast.Name) and n.id == name]
     return None if all(id(n) in own for n in mentions) else f"'{name}' is used outside of them"
 
 
@@ -145,5 +146,5 @@ def _leaves(loop: ast.For) -> bool:
         if isinstance(node, (ast.Break, ast.Continue)):
             return True
         if not isinstance(node, (ast.For, ast.While, ast.FunctionDef, ast.ClassDef)):
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
     return False

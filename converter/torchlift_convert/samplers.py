@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from torchlift_convert.facts import MakesLoader
+from torchlift_convert.kept import walk
 from torchlift_convert.loaders import makers, makers_of
 from torchlift_convert.program import Frame, Program, Var
 from torchlift_convert.roles import Roles, variable
@@ -32,7 +33,7 @@ def sampler_variables(roles: Roles, program: Program) -> frozenset[Var]:
         for made, place in makers(loader, roles, program)
         for sampler in _samplers(made, program)
         if sampler is not None
-        for node in ast.walk(sampler)
+        for node in walk(sampler)
         if isinstance(node, ast.Name)
     )
     return frozenset(v for v in found if v.frame is not None)
@@ -52,7 +53,7 @@ def _samplers(made: MakesLoader, program: Program) -> Iterator[ast.expr | None]:
 
 def _mentioned(program: Program) -> bool:
     """Does the script give something the name of a sampler, so that ``**options`` may hold one?"""
-    for node in ast.walk(program.script.tree):
+    for node in walk(program.script.tree):
         match node:
             case ast.Constant(value="sampler" | "batch_sampler"):
                 return True

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from torchlift_convert.kept import walk
 from torchlift_convert.types import (
     Diagnostic,
     Fate,
@@ -88,8 +89,8 @@ def _unnumbered(done: Result, names: Sequence[str]) -> Result:
     for name in names:
         plain, code = re.sub(r"_?\d+$", "", name), done.code or ""
         tree = ast.parse(code)
-        taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-        taken |= {n.name for n in ast.walk(tree) if isinstance(n, (ast.ClassDef, ast.FunctionDef, ast.alias))}
+        taken = {n.id for n in walk(tree) if isinstance(n, ast.Name)}
+        taken |= {n.name for n in walk(tree) if isinstance(n, (ast.ClassDef, ast.FunctionDef, ast.alias))}
         if plain not in taken:
             done = _renamed(done, re.compile(rf"\b{name}\b"), plain)
     return done

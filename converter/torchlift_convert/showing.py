@@ -8,6 +8,7 @@ from collections.abc import Callable
 from torchlift_convert import facts as F
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
+from torchlift_convert.kept import walk
 from torchlift_convert.program import Frame, Item, Program, item_flow
 from torchlift_convert.recognisers import fact_of, facts_of
 from torchlift_convert.recognisers.bar import only_shows
@@ -28,7 +29,7 @@ def only_computes(parts: list[ast.expr], frame: Frame, judge: Judge) -> bool:
         return False
     if any(isinstance(f, _ACTS) for p in parts for f in facts_of(p, frame, judge.program)):
         return False
-    return not any(_acts(n) for p in parts for n in ast.walk(p))
+    return not any(_acts(n) for p in parts for n in walk(p))
 
 
 def _acts(node: ast.AST) -> bool:
@@ -82,9 +83,7 @@ def counted(expr: ast.expr, frame: Frame, judge: Judge) -> ast.Call | None:
 def bar_of(name: str, frame: Frame, judge: Judge) -> ast.Call | None:
     """What makes the bar of that name, which the scope makes once and only loops over, sets and tells what to show."""
     scope = frame.scope
-    stores = [
-        n for n in ast.walk(scope) if isinstance(n, ast.Name) and n.id == name and not isinstance(n.ctx, ast.Load)
-    ]
+    stores = [n for n in walk(scope) if isinstance(n, ast.Name) and n.id == name and not isinstance(n.ctx, ast.Load)]
     made = _made(name, scope)
     if len(stores) != 1 or len(made) != 1 or not isinstance(made[0], ast.Call) or name not in frame.locals:
         return None
@@ -97,7 +96,7 @@ def bar_of(name: str, frame: Frame, judge: Judge) -> ast.Call | None:
 def _made(name: str, scope: ast.AST) -> list[ast.expr]:
     """What a scope binds a name to, alone or by ``with``."""
     made: list[ast.expr] = []
-    for node in ast.walk(scope):
+    for node in walk(scope):
         match node:
             case ast.Assign(targets=[ast.Name(id=one)], value=value) if one == name:
                 made.append(value)

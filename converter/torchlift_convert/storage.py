@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torchlift_convert.deferred import deferred_attributes, reached_functions
 from torchlift_convert.effects import Judge
+from torchlift_convert.kept import walk
 from torchlift_convert.names import free_names
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, VarFlow, flow_over
@@ -194,7 +195,7 @@ def pinned_variables(program: Program, nest: Nest, regions: Regions, around: Sur
     roots: list[tuple[Frame, ast.AST]] = [(i.frame, n) for i in items for n in nodes_of(i.shape)]
     kept = [*nest.pre, *nest.post, *(i.stmt for i in around.items)]
     roots += [(nest.home, n) for s in kept for n in nodes_of(s)]
-    carried = {n for i in items for n in ast.walk(i.stmt) if isinstance(n, ast.FunctionDef)}  # they go with the hook
+    carried = {n for i in items for n in walk(i.stmt) if isinstance(n, ast.FunctionDef)}  # they go with the hook
     found = {v for v in flow_over(items).may if v.frame is program.module and not nest.home.is_module}
     followed = {*(i.frame.scope for i in items), *nest.followed, nest.home.scope}
     left = [name for name, function in program.module.functions.items() if function not in followed]

@@ -14,6 +14,7 @@ from torchlift_convert import facts as F
 from torchlift_convert.definitions import nest_items
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
+from torchlift_convert.kept import walk
 from torchlift_convert.listing import changes_in_place, goes_over_list
 from torchlift_convert.loaders import makers_of, oddity_of, unknown_iterables
 from torchlift_convert.loops import is_range
@@ -159,7 +160,7 @@ class Streams:
 
     def _refuse_changed(self, header: Header, body: list[Item]) -> None:
         """A Trainer hands out copies of the containers in a batch: what changes one in place changes another one."""
-        given = frozenset(header.frame.resolve(n.id) for n in ast.walk(header.target) if isinstance(n, ast.Name))
+        given = frozenset(header.frame.resolve(n.id) for n in walk(header.target) if isinstance(n, ast.Name))
         for item in body:
             if changes_in_place(item, self.judge) & given:
                 raise Refuse(
@@ -202,7 +203,7 @@ def _bound_by(header: Header) -> Item:
 def _target_names(header: Header | None) -> list[str]:
     if header is None:
         return []
-    names = [n.id for n in ast.walk(header.target) if isinstance(n, ast.Name)]
+    names = [n.id for n in walk(header.target) if isinstance(n, ast.Name)]
     return [*([header.index] if header.index is not None else []), *names]
 
 

@@ -2,7 +2,8 @@
 
 Analysis reads the standard library's ``ast`` (fast, and every name says whether it is loaded or stored); rewriting
 edits libcst (nothing of the user's formatting or comments is lost). Both trees hold the same statements in the same
-order, so one walk over the two links them.
+order, so one walk over the two links them. The second tree is made when something is first asked of it: a file without
+a training loop, or with one that is refused, never needs it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import io
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import libcst as cst
 
+from torchlift_convert.kept import children, kept
 from torchlift_convert.links import Links
 from torchlift_convert.types import Span
 
@@ -33,13 +36,40 @@ class Script:
 
     text: str
     tree: ast.Module
-    module: cst.Module
     statements: tuple[ast.stmt, ...]  # every statement, in source order, outer before inner
-    node: dict[ast.stmt, cst.BaseStatement | cst.BaseSmallStatement]
-    line: dict[ast.stmt, cst.SimpleStatementLine]  # of small statements: the line they stand on
     parent: dict[ast.stmt, ast.stmt | None]
     vouched: frozenset[tuple[str, int]] = frozenset()  # codes and lines for which the author gives a word
     links: Links | None = None  # where what stands in the text comes from, when it is not all of one file
+
+    @cached_property
+    def module(self) -> cst.Module:
+        """The text as libcst reads it.
+
+        Raises:
+            Unreadable: libcst cannot read it.
+        """
+        try:
+            return cst.parse_module(self.text)
+        except cst.ParserSyntaxError as error:
+            raise Unreadable(f"libcst cannot parse this: {error.message}.", error.raw_line) from None
+        except RecursionError:
+            raise Unreadable("An expression in this file is nested too deeply to be edited.") from None
+
+    @cached_property
+    def _linked(self) -> list[tuple[ast.stmt, cst.CSTNode, cst.SimpleStatementLine | None]]:
+        linked: list[tuple[ast.stmt, cst.CSTNode, cst.SimpleStatementLine | None]] = []
+        _link(self.tree.body, self.module.body, linked)
+        return linked
+
+    @cached_property
+    def node(self) -> dict[ast.stmt, cst.BaseStatement | cst.BaseSmallStatement]:
+        """Each statement as libcst has it."""
+        return {s: n for s, n, _ in self._linked}  # type: ignore[misc]
+
+    @cached_property
+    def line(self) -> dict[ast.stmt, cst.SimpleStatementLine]:
+        """Of small statements: the line they stand on."""
+        return {s: line for s, _, line in self._linked if line is not None}
 
     def is_linked(self, stmt: ast.stmt) -> bool:
         """Is the statement one of another file?"""
@@ -95,26 +125,18 @@ def python_tree(text: str) -> ast.Module:
 
 
 def parse(text: str, tree: ast.Module | None = None, links: Links | None = None) -> Script:
-    """Parse the text into both trees and link their statements."""
+    """Parse the text, and lay its statements out."""
     tree = tree or python_tree(text)
-    try:
-        module = cst.parse_module(text)
-    except cst.ParserSyntaxError as error:
-        raise Unreadable(f"libcst cannot parse this: {error.message}.", error.raw_line) from None
-    except RecursionError:
-        raise Unreadable("An expression in this file is nested too deeply to be edited.") from None
-    linked: list[tuple[ast.stmt, cst.CSTNode, cst.SimpleStatementLine | None, ast.stmt | None]] = []
-    _link(tree.body, module.body, None, linked)
-    return Script(
-        text=text,
-        tree=tree,
-        module=module,
-        statements=tuple(s for s, *_ in linked),
-        node={s: n for s, n, _, _ in linked},  # type: ignore[misc]
-        line={s: line for s, _, line, _ in linked if line is not None},
-        parent={s: p for s, _, _, p in linked},
-        links=links,
-    )
+    parent: dict[ast.stmt, ast.stmt | None] = {}
+    _lay_out(tree.body, None, parent)
+    return Script(text, tree, tuple(parent), parent, links=links)
+
+
+def _lay_out(body: Sequence[ast.stmt], parent: ast.stmt | None, out: dict[ast.stmt, ast.stmt | None]) -> None:
+    for stmt in body:
+        out[stmt] = parent
+        for inner in blocks_of(stmt):
+            _lay_out(inner, stmt, out)
 
 
 def blocks_of(stmt: ast.stmt) -> Iterator[list[ast.stmt]]:
@@ -165,8 +187,7 @@ def cst_blocks_of(node: cst.CSTNode) -> Iterator[Sequence[cst.CSTNode]]:
 def _link(
     body: Sequence[ast.stmt],
     nodes: Sequence[cst.CSTNode],
-    parent: ast.stmt | None,
-    out: list[tuple[ast.stmt, cst.CSTNode, cst.SimpleStatementLine | None, ast.stmt | None]],
+    out: list[tuple[ast.stmt, cst.CSTNode, cst.SimpleStatementLine | None]],
 ) -> None:
     flat: list[tuple[cst.CSTNode, cst.SimpleStatementLine | None]] = []
     for node in nodes:
@@ -177,9 +198,9 @@ def _link(
     if len(flat) != len(body):
         raise AssertionError("ast and libcst disagree about the statements of a block")
     for stmt, (node, line) in zip(body, flat, strict=True):
-        out.append((stmt, node, line, parent))
+        out.append((stmt, node, line))
         for inner, inner_nodes in zip(blocks_of(stmt), cst_blocks_of(node), strict=True):
-            _link(inner, inner_nodes, stmt, out)
+            _link(inner, inner_nodes, out)
 
 
 def is_backward(node: ast.AST) -> bool:
@@ -187,16 +208,19 @@ def is_backward(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
 
 
-def nodes_of(stmt: ast.AST) -> Iterator[ast.AST]:
+@kept
+def nodes_of(stmt: ast.AST) -> tuple[ast.AST, ...]:
     """Nodes of a statement that run with it: not the bodies of functions and classes that it defines."""
     if isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return
+        return ()
     stack: list[ast.AST] = [stmt]
+    found: list[ast.AST] = []
     while stack:
         node = stack.pop()
-        yield node
+        found.append(node)
         if not isinstance(node, (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
+    return tuple(found)
 
 
 def exits_of(stmt: ast.stmt) -> list[ast.stmt]:
@@ -208,5 +232,5 @@ def exits_of(stmt: ast.stmt) -> list[ast.stmt]:
         if isinstance(node, (ast.Break, ast.Continue)):
             found.append(node)
         elif not isinstance(node, (ast.For, ast.While, ast.FunctionDef, ast.Lambda, ast.ClassDef)):
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
     return found

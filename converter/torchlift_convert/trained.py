@@ -6,6 +6,7 @@ import ast
 
 from torchlift_convert.carriers import carriers
 from torchlift_convert.definitions import Definition, nest_items, variable
+from torchlift_convert.kept import walk
 from torchlift_convert.making import Made
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Program, Var
@@ -55,7 +56,7 @@ def trained_models(
     stack = list(seeds)
     while stack:
         value, frame = stack.pop()
-        for node in ast.walk(value):
+        for node in walk(value):
             match node:
                 case ast.Call(func=ast.Attribute(value=owner, attr="parameters" | "named_parameters")):
                     var = _whole(owner, frame, defs)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torchlift_convert import facts as F
 from torchlift_convert.callers import Callers
 from torchlift_convert.definitions import Definition, add_definitions, nest_items, variable
+from torchlift_convert.kept import walk
 from torchlift_convert.making import Made, Makers
 from torchlift_convert.names import parameters
 from torchlift_convert.nest import Nest
@@ -203,7 +204,7 @@ def _given_parameters(place: Definition, known: set[Var]) -> bool:
     if not isinstance(place.value, ast.Call):
         return False
     for one in [*place.value.args, *(k.value for k in place.value.keywords)]:
-        if variable(one, place.frame) in known or any(is_parameters(n) for n in ast.walk(one)):
+        if variable(one, place.frame) in known or any(is_parameters(n) for n in walk(one)):
             return True
     return False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
+from torchlift_convert.kept import walk
 from torchlift_convert.loops import is_range
 from torchlift_convert.names import access
 from torchlift_convert.program import Frame, Program, Var, dotted
@@ -96,7 +97,7 @@ class Values:
             self._asked.discard((var, attr))
 
     def _stored_option(self, var: Var, attr: str, frame: Frame) -> bool:
-        for node in ast.walk(self.program.script.tree):
+        for node in walk(self.program.script.tree):
             match node:
                 case ast.Call(func=ast.Attribute(attr="add_argument"), args=flags, keywords=keywords):
                     kinds = [ast.unparse(k.value) for k in keywords if k.arg == "type"]

@@ -60,7 +60,9 @@ def eject(source: str | bytes, options: Options | None = None) -> Result:
         tree = python_tree(text)
         if not any(name in text for name in FRAMEWORKS):
             return Result(Status.NO_LOOP)
-        program = build(parse(text, tree))
+        script = parse(text, tree)
+        _ = script.module  # libcst can read it as well
+        program = build(script)
     except Unreadable as error:
         span = Span(error.line or 1, error.line or 1)
         return Result(Status.UNREADABLE, diagnostics=(Diagnostic("TL902", Severity.REFUSAL, str(error), span),))

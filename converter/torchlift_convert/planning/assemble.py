@@ -10,6 +10,7 @@ from torchlift_convert.data import without_moves
 from torchlift_convert.devices import placement_of
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
+from torchlift_convert.kept import walk
 from torchlift_convert.names import access
 from torchlift_convert.plan import DataPlan, Kind, ModulePlan, Param, Plan
 from torchlift_convert.planning.bars import drop_bars
@@ -294,8 +295,8 @@ def names_seen(ctx: Context) -> set[str]:
     """Every name that the scope of the loops uses: all of the script's, of a function those in it."""
     if ctx.home.is_module:
         return script_names(ctx.program)
-    used = {n.id for n in ast.walk(ctx.home.scope) if isinstance(n, ast.Name)}
-    return used | {a.arg for a in ast.walk(ctx.home.scope) if isinstance(a, ast.arg)}
+    used = {n.id for n in walk(ctx.home.scope) if isinstance(n, ast.Name)}
+    return used | {a.arg for a in walk(ctx.home.scope) if isinstance(a, ast.arg)}
 
 
 def _data_name(ctx: Context, kept: list[Item]) -> str:
@@ -390,7 +391,7 @@ def _class_name(ctx: Context, draft: Draft) -> str:
     if models[0].owned:
         values = [Tracer(ctx.program, ctx.roles.definitions).made(models[0])]
     for value in values:
-        for node in ast.walk(value) if value is not None else ():
+        for node in walk(value) if value is not None else ():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 imported = node.func.id in ctx.program.imports and node.func.id[:1].isupper()
                 if node.func.id in ctx.program.module.classes or imported:

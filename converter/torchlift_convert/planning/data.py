@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torchlift_convert.data import DataSlicer, NotApart, Slice, loader_call
 from torchlift_convert.deferred import reached_functions
+from torchlift_convert.kept import walk
 from torchlift_convert.names import own_nodes
 from torchlift_convert.plan import DataPlan, Loader
 from torchlift_convert.planning.context import Context
@@ -120,7 +121,7 @@ class DataPlanner:
                 return False
             value = value.func.value
         if isinstance(value, ast.BinOp):
-            names = [n.id for n in ast.walk(value) if isinstance(n, ast.Name)]
+            names = [n.id for n in walk(value) if isinstance(n, ast.Name)]
             return any(self.ctx.home.resolve(n) != var and self._is_tensor(self.ctx.home.resolve(n)) for n in names)
         if isinstance(value, ast.Name):
             other = self.ctx.home.resolve(value.id)
@@ -173,8 +174,8 @@ class DataPlanner:
     def _repeatable(self, stmt: ast.stmt, value: ast.expr) -> bool:
         """May a hook make the loader later, and more than once? Not when what it is made from draws or has a state."""
         effects = self.ctx.judge.of(stmt, self.ctx.home)
-        names = (self.ctx.program.canonical(n.func, self.ctx.home) for n in ast.walk(value) if isinstance(n, ast.Call))
-        made = {n.func.id for n in ast.walk(value) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        names = (self.ctx.program.canonical(n.func, self.ctx.home) for n in walk(value) if isinstance(n, ast.Call))
+        made = {n.func.id for n in walk(value) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
         classes = [c for n, c in self.ctx.program.module.classes.items() if n in made]
         stateful = "torch.Generator" in names or any(self.ctx.judge.remembers(c) for c in classes)
         return not (effects.draws or effects.writes or effects.unknown or stateful)
@@ -200,7 +201,7 @@ class DataPlanner:
     def _data_name(self, setup: tuple[ast.stmt, ...], loaders: list[Loader]) -> str:
         """Named after the dataset that it reads, in the script's own functions too."""
         stmts = [*setup, *(one.stmt for one in loaders)]
-        nodes = [(n, self.ctx.home) for s in stmts for n in ast.walk(s)]
+        nodes = [(n, self.ctx.home) for s in stmts for n in walk(s)]
         followed = reached_functions(self.ctx.program, self.ctx.home, [n for n, _ in nodes])
         nodes += [(n, f) for func, f in followed.items() if not isinstance(func, ast.ClassDef) for n in own_nodes(func)]
         for node, frame in nodes:

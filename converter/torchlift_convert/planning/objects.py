@@ -6,6 +6,7 @@ import ast
 
 from torchlift_convert.callers import earlier, tries_around
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.kept import walk
 from torchlift_convert.names import own_nodes
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Var
@@ -37,7 +38,7 @@ def refuse_attributes(ctx: Context) -> None:
     for loop in (ctx.nest.epochs, ctx.nest.batches):
         heads = [loop.target] if isinstance(loop, ast.For) else []
         counted = any(v.owned for v in ctx.epoch_variable()) and loop is ctx.nest.epochs
-        if counted or any(isinstance(n, ast.Name) and "." in n.id for h in heads for n in ast.walk(h)):
+        if counted or any(isinstance(n, ast.Name) and "." in n.id for h in heads for n in walk(h)):
             raise Refuse("TL102", "The loop counts with an attribute.", loop, "Count with a variable of its own.")
     for var in ctx.roles.models:
         if var.frame is not ctx.home and not var.owned and var.frame is not ctx.program.module:
@@ -52,7 +53,7 @@ def refuse_attributes(ctx: Context) -> None:
 def _refuse_super(ctx: Context) -> None:
     """What ``super()`` means is settled by the class that a method stands in, and hooks stand in another."""
     for item in [*ctx.hooks, *ctx.methods] if ctx.program.owner is not None else ():
-        for node in ast.walk(item.stmt):
+        for node in walk(item.stmt):
             if isinstance(node, ast.Name) and node.id in ("super", "__class__"):
                 raise Refuse(
                     "TL104",
@@ -86,16 +87,16 @@ def written_back(ctx: Context) -> tuple[Var, ...]:
         return ()
     bound = [v for v in ctx.storage.attributes if v.owned]
     unneeded = unneeded_methods(ctx.program, ctx.nest, ctx.hooks, [i.stmt for i in ctx.methods])
-    gone = {id(n) for s in [ctx.nest.outer, *unneeded] for n in ast.walk(s)}
-    gone |= {id(n) for m in owner.instance.scopes if m.name == "__init__" for n in ast.walk(m)}
+    gone = {id(n) for s in [ctx.nest.outer, *unneeded] for n in walk(s)}
+    gone |= {id(n) for m in owner.instance.scopes if m.name == "__init__" for n in walk(m)}
     read = {
         n.id.partition(".")[2]
-        for n in ast.walk(ctx.program.script.tree)
+        for n in walk(ctx.program.script.tree)
         if isinstance(n, ast.Name) and "." in n.id and id(n) not in gone and not isinstance(n.ctx, ast.Store)
     }
     read |= {
         n.target.id.partition(".")[2]
-        for n in ast.walk(ctx.program.script.tree)
+        for n in walk(ctx.program.script.tree)
         if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name) and id(n) not in gone
     }
     found = tuple(v for v in bound if v.name in read or (_runs_again(ctx) and _carries_over(ctx, v)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torchlift_convert.definitions import assigned
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.kept import walk
 from torchlift_convert.planning.context import Context
 from torchlift_convert.program import Item, Var, flow_over
 from torchlift_convert.references import references
@@ -157,7 +158,7 @@ def _keeps_parameters(later: Item, var: Var) -> bool:
             case ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
                 return False
             case ast.Call(args=args, keywords=keywords):
-                given = [n for a in [*args, *(k.value for k in keywords)] for n in ast.walk(a)]
+                given = [n for a in [*args, *(k.value for k in keywords)] for n in walk(a)]
                 if any(isinstance(n, ast.Name) and later.frame.resolve(n.id) == var for n in given):
                     return False
             case ast.Name(id=name, ctx=ast.Store()) if later.frame.resolve(name) == var:

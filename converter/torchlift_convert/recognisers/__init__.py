@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from torchlift_convert.facts import Fact
+from torchlift_convert.kept import walk
 from torchlift_convert.program import Frame, Program
 
 See = Callable[[ast.Call, str | None], Fact | None]
@@ -27,7 +28,7 @@ def recognisers() -> tuple[See, ...]:
 
 def facts_of(tree: ast.AST, frame: Frame, program: Program) -> Iterator[Fact]:
     """Every fact about the calls in a piece of code, outer calls before the calls inside them."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Call):
             fact = fact_of(node, frame, program)
             if fact is not None:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable
 
 from torchlift_convert.facts import Bar, Fact
+from torchlift_convert.kept import walk
 
 _BARS = (
     "tqdm.tqdm",
@@ -41,7 +42,7 @@ def only_shows(name: str, scope: ast.AST, quiet: Callable[[ast.expr], bool]) -> 
     ``quiet``: whether what it is told (a call of one of its methods, or a value) is for the screen alone.
     """
     shown: set[int] = set()
-    for node in ast.walk(scope):
+    for node in walk(scope):
         match node:
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=bar, attr=attr)) as told) if attr in SHOWING:
                 if not _names(bar, name) or quiet(told):
@@ -50,7 +51,7 @@ def only_shows(name: str, scope: ast.AST, quiet: Callable[[ast.expr], bool]) -> 
                 shown.add(id(bar))
             case ast.For(iter=ast.Call(func=ast.Name(id="enumerate"), args=[bar, *_])) | ast.For(iter=bar):
                 shown.add(id(bar))
-    mentions = [n for n in ast.walk(scope) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+    mentions = [n for n in walk(scope) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
     return all(id(n) in shown for n in mentions)
 
 
