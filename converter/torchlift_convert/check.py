@@ -26,7 +26,7 @@ class Broken(Exception):
 def check(script: Script, rendered: Rendered) -> None:
     """Raise Broken when the output is not sound."""
     try:
-        compile(rendered.text, "<converted>", "exec")
+        compile(rendered.text, "<converted>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)  # as notebooks may
     except SyntaxError as error:
         raise Broken(f"the output does not compile: line {error.lineno}: {error.msg}") from None
     new = undefined_names(rendered.tree) - undefined_names(script.tree)

@@ -27,7 +27,7 @@ from torchlift_convert.roles import Roles, variable
 from torchlift_convert.stepping import Stepping
 from torchlift_convert.streams import Streams
 from torchlift_convert.surroundings import elsewhere
-from torchlift_convert.syntax import exits_of
+from torchlift_convert.syntax import exits_of, nodes_of
 from torchlift_convert.types import FateKind, Optimization
 
 
@@ -44,6 +44,7 @@ class Cutter:
     def cut(self) -> Regions:
         """Automatic optimization where its precondition is proved, else manual; validation hooks likewise."""
         self.gone |= {stmt: Gone(kind, where) for stmt, kind, where in self.nest.merged}
+        _refuse_waiting([*self.nest.before, *self.nest.body, *self.nest.after])
         noise = Noise(self.program, self.nest.home, self.roles, self.judge, self.gone)
         before, after, body = (noise.without(i) for i in (self.nest.before, self.nest.after, self.nest.body))
         batches = Streams(self.program, self.nest, self.roles, self.judge).batches(body)
@@ -141,6 +142,19 @@ def _refuse_skipped_epochs(before: list[Item]) -> None:
                     "A 'continue' in front of the batch loop skips the batches of an epoch.",
                     leaving,
                     "Leave those epochs out of the range, or go over no batches in them.",
+                )
+
+
+def _refuse_waiting(items: list[Item]) -> None:
+    """Lightning calls hooks as plain functions."""
+    for item in items:
+        for node in nodes_of(item.shape):
+            if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)):
+                raise Refuse(
+                    "TL105",
+                    "The loop awaits something, and no hook can.",
+                    node,
+                    "Await it before the loop or behind it.",
                 )
 
 

@@ -19,6 +19,7 @@ CODES: dict[str, str] = {
     "TL105": "control leaves the loop in a way that hooks cannot express",
     "TL106": "a name would have to cross hooks in a way that cannot be expressed",
     "TL107": "the loop sits where a Trainer cannot be called",
+    "TL120": "a magic, or a look at earlier output, that a converted notebook would change",
     "TL301": "nothing in the loop updates weights",
     "TL302": "manual optimization was needed",
     "TL304": "gradients from before the loops would be part of their first step",

@@ -266,10 +266,13 @@ class ScriptWriter:
         return out
 
     def _defines_between(self, first: ast.stmt, last: ast.stmt) -> bool:
-        """Does the script define classes or functions between two of its statements?"""
+        """Does the script define classes or functions between two of its statements, or begin another part of itself?
+
+        A string that stands alone begins one; of a notebook, each cell does so.
+        """
         body = self._top_level()
         between = body[body.index(first) : body.index(last)]
-        return any(isinstance(s, (ast.ClassDef, ast.FunctionDef)) for s in between)
+        return any(isinstance(s, (ast.ClassDef, ast.FunctionDef)) or _is_heading(s) for s in between)
 
     def _top_level(self) -> list[ast.stmt]:
         return list(self.script.tree.body)
@@ -344,6 +347,10 @@ class ScriptWriter:
                     kept.append((place, stmt))
                     self.used |= used_names(stmt)
         return sorted(kept, key=lambda pair: pair[0])
+
+
+def _is_heading(stmt: ast.stmt) -> bool:
+    return isinstance(stmt, ast.Expr) and isinstance(stmt.value, ast.Constant) and isinstance(stmt.value.value, str)
 
 
 def _leads_blank(script: Script, stmt: ast.stmt) -> bool:

@@ -125,10 +125,6 @@ def as_source(name: str, path: Path | None, data: bytes) -> Source:
     for mark, wide in WIDE_MARKS:
         if data.startswith(mark):
             raise FileProblem(name, f"the text is {wide}, which Python does not read.", remedy="save it as UTF-8.")
-    if path is not None and path.suffix == ".ipynb":
-        raise FileProblem(
-            name, "this is a notebook, not a Python script.", remedy="export it first: jupyter nbconvert --to script."
-        )
     if b"\0" in data:
         raise FileProblem(name, "this is a binary file, not Python source.")
     encoding = declared_encoding(name, data)
@@ -146,6 +142,11 @@ def as_source(name: str, path: Path | None, data: bytes) -> Source:
             ) from None
         raise FileProblem(name, f"{byte} does not exist in the declared encoding {encoding}.", line=line) from None
     return Source(name, path, data, encoding)
+
+
+def is_notebook(name: str, data: bytes = b"") -> bool:
+    """Is the file a Jupyter notebook? Standard input has no name that says so."""
+    return name.lower().endswith(".ipynb") or (name == STDIN_NAME and data.lstrip()[:1] == b"{" and b'"cells"' in data)
 
 
 def declared_encoding(name: str, data: bytes) -> str:

@@ -147,10 +147,14 @@ def fact_lines(outcome: Outcome, result: Result) -> list[str]:
     facts = [
         ("module", module),
         ("data", result.datamodule or ("no DataModule; the data stays where it was" if forth else "")),
+        ("cells", result.cells.order if result.cells is not None else ""),
         ("ledger", ledger_sum(result.fates)),
         ("proof", proof_words(outcome)),
     ]
-    facts += [("word", f"line {v.span.first}: {v.code}: {sentence(v.claim)}") for v in result.vouched]
+    facts += [
+        ("word", f"{v.span if v.span.cell else f'line {v.span.first}'}: {v.code}: {sentence(v.claim)}")
+        for v in result.vouched
+    ]
     return [f"{key + ':':<8} {value}" for key, value in facts if value]
 
 
@@ -192,7 +196,7 @@ def ledger(fates: Iterable[Fate]) -> dict[FateKind, int]:
 
 def diagnostic_line(name: str, diagnostic: Diagnostic) -> str:
     """``train.py:41: TL302: sentence. Remedy: ...``"""
-    line = f"{diagnostic.file or name}:{diagnostic.span.first}: {diagnostic.code}: {sentence(diagnostic.message)}"
+    line = f"{located(diagnostic.file or name, diagnostic.span)}: {diagnostic.code}: {sentence(diagnostic.message)}"
     if diagnostic.remedy:
         line += f" Remedy: {sentence(diagnostic.remedy)}"
     if diagnostic.claim:
@@ -200,8 +204,13 @@ def diagnostic_line(name: str, diagnostic: Diagnostic) -> str:
     return line
 
 
+def located(name: str, span: Span) -> str:
+    """``train.py:41``, or ``train.ipynb: cell 7, line 3``."""
+    return f"{name}: {span.begins}" if span.cell else f"{name}:{span.begins}"
+
+
 def sorted_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    return sorted(diagnostics, key=lambda d: (d.span, d.code, d.message))
+    return sorted(diagnostics, key=lambda d: (d.span.order, d.code, d.message))
 
 
 def failure_lines(outcome: Outcome) -> list[str]:
@@ -270,11 +279,10 @@ def outcome_record(outcome: Outcome) -> dict[str, Any]:
         and {"answer": outcome.verdict.answer, "sentence": outcome.verdict.sentence, "steps": outcome.verdict.steps},
         "ledger": {"statements": len(result.fates)} | ledger(result.fates),
         "became": [
-            {"source": b.source, "lines": lines(b.span), "target": b.target, "file": b.file or None}
-            for b in result.became
+            {"source": b.source, **lines(b.span), "target": b.target, "file": b.file or None} for b in result.became
         ],
         "fates": [fate_record(fate) for fate in result.fates],
-        "vouched": [{"code": v.code, "lines": lines(v.span), "claim": v.claim} for v in result.vouched],
+        "vouched": [{"code": v.code, **lines(v.span), "claim": v.claim} for v in result.vouched],
         "diagnostics": [diagnostic_record(d) for d in sorted_diagnostics(result.diagnostics)],
         "message": text_report(outcome, quiet=True),
         "problem": problem and {"message": problem.message, "line": problem.line, "remedy": problem.remedy},
@@ -285,15 +293,16 @@ def row_record(row: Any) -> dict[str, Any]:
     sides = {"before": row.before, "after": row.after}
     texts = {side: line and {"line": line.number, "text": line.text} for side, line in sides.items()}
     fate = None if row.fate is None else row.fate.kind
-    return {**texts, "fate": fate, "generated": row.generated, "counterpart": [lines(s) for s in row.counterpart]}
+    return {**texts, "fate": fate, "generated": row.generated, "counterpart": [plain(s) for s in row.counterpart]}
 
 
 def fate_record(fate: Fate) -> dict[str, Any]:
     return {
-        "lines": lines(fate.source),
+        **lines(fate.source),
         "kind": fate.kind,
         "where": fate.where,
-        "targets": [lines(target) for target in fate.targets],
+        "targets": [plain(target) for target in fate.targets],
+        **({"target_cells": [target.cell for target in fate.targets]} if fate.source.cell else {}),
         "note": fate.note,
         "file": fate.file or None,
     }
@@ -304,12 +313,17 @@ def diagnostic_record(diagnostic: Diagnostic) -> dict[str, Any]:
         "code": diagnostic.code,
         "severity": diagnostic.severity,
         "message": diagnostic.message,
-        "lines": lines(diagnostic.span),
+        **lines(diagnostic.span),
         "remedy": diagnostic.remedy,
         "claim": diagnostic.claim or None,
         "file": diagnostic.file or None,
     }
 
 
-def lines(span: Span) -> list[int]:
+def lines(span: Span) -> dict[str, Any]:
+    """Where something is: its lines; of a notebook the cells that the first and the last of them are in, too."""
+    return {"lines": plain(span)} | ({"cells": [span.cell, span.to]} if span.cell else {})
+
+
+def plain(span: Span) -> list[int]:
     return [span.first, span.last]

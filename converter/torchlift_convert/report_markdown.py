@@ -9,6 +9,7 @@ from torchlift_convert.report import (
     counted,
     failure_lines,
     ledger_sum,
+    located,
     proof_words,
     sentence,
     sorted_diagnostics,
@@ -53,7 +54,7 @@ def details(outcome: Outcome, patch: str) -> list[str]:
     if outcome.problem is not None or result is None:
         return [f"- {text(line)}" for line in failure_lines(outcome)] + [""]
     told = [f"- {diagnostic(outcome.name, d)}" for d in sorted_diagnostics(result.diagnostics)]
-    words = [(code(f"{outcome.name}:{v.span.first}"), v) for v in result.vouched]
+    words = [(code(located(outcome.name, v.span)), v) for v in result.vouched]
     told += [f"- {place} **{v.code}** on your word: {text(sentence(v.claim))}" for place, v in words]
     if outcome.verdict is not None:
         told.append(f"- {code(outcome.name)} verify: {text(proof_words(outcome))}")
@@ -64,7 +65,7 @@ def diagnostic(name: str, told: Diagnostic) -> str:
     remedy = f" *{text(sentence(told.remedy))}*" if told.remedy else ""
     if told.claim:
         remedy += f" Or vouch that {text(told.claim)}: {code(f'# torchlift: ignore[{told.code}]')}"
-    place = code(f"{told.file or name}:{told.span.first}")
+    place = code(located(told.file or name, told.span))
     return f"{place} **{told.code}** ({told.severity}): {text(sentence(told.message))}{remedy}"
 
 

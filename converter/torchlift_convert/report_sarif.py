@@ -93,7 +93,10 @@ def _notification(outcome: Outcome) -> dict[str, Any]:
 
 def _location(name: str, span: Span) -> dict[str, Any]:
     region = {"startLine": max(span.first, 1), "endLine": max(span.last, span.first, 1)}
-    return {"physicalLocation": {"artifactLocation": {"uri": uri(name)}, "region": region}}
+    where: dict[str, Any] = {"artifactLocation": {"uri": uri(name)}}
+    if span.cell:  # the file's own lines are those of its JSON
+        return {"physicalLocation": where, "logicalLocations": [{"fullyQualifiedName": span.begins}]}
+    return {"physicalLocation": {**where, "region": region}}
 
 
 def uri(name: str) -> str:

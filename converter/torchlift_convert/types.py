@@ -12,13 +12,38 @@ from enum import StrEnum
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """Lines ``first`` to ``last`` of a text, counted from 1, both ends included."""
+    """Lines ``first`` to ``last`` of a text, counted from 1, both ends included.
+
+    Of a notebook: from line ``first`` of the cell ``cell`` to line ``last`` of the cell ``to``; cells count from 1,
+    markdown included.
+    """
 
     first: int
     last: int
+    cell: int = 0  # 0: the text is no notebook's
+    to: int = 0
+
+    @property
+    def order(self) -> tuple[int, int, int, int]:
+        """For sorting places as they stand."""
+        return self.cell, self.first, self.to, self.last
+
+    @property
+    def begins(self) -> str:
+        """Where it begins: '41', or 'cell 7, line 3'."""
+        return f"cell {self.cell}, line {self.first}" if self.cell else str(self.first)
 
     def __str__(self) -> str:
+        if self.cell != self.to:
+            return f"cells {self.cell}-{self.to}"
+        if self.cell:
+            return f"cell {self.cell}, {self.lines}"
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    @property
+    def lines(self) -> str:
+        """'line 3' or 'lines 3-5'."""
+        return f"line {self.first}" if self.first == self.last else f"lines {self.first}-{self.last}"
 
 
 class FateKind(StrEnum):
@@ -149,6 +174,17 @@ class Became:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """A converted notebook for showing: both as scripts, the fates in lines of these, and where each line stands."""
+
+    before: str
+    after: str
+    fates: tuple[Fate, ...]
+    places: tuple[Span, ...]  # of each line of ``after``
+    order: str = ""  # in which order the cells are taken to run, in words
+
+
+@dataclass(frozen=True)
 class Result:
     """The outcome of one conversion. ``code`` is the whole new file, or None when nothing was written."""
 
@@ -163,6 +199,7 @@ class Result:
     diagnostics: tuple[Diagnostic, ...] = ()
     vouched: tuple[Vouch, ...] = ()
     hidden: bool = False  # refused, because nothing at the file's top level leads to the training in it
+    cells: Cells | None = None  # of a notebook
 
     @property
     def refusals(self) -> tuple[Diagnostic, ...]:

@@ -49,7 +49,7 @@ def answered(job: Job, done: Done, ask: Ask) -> Job | None:
         )
     for told in outcome.result.refusals if outcome.result is not None else ():
         word = (told.code, told.span.first)
-        if told.claim and not told.file and word not in job.vouched:
+        if told.claim and not told.file and not told.span.cell and word not in job.vouched:
             said = diagnostic_line(outcome.name, replace(told, claim=""))
             if ask(f"{said}\nDo you know that {told.claim}? The result checks it when it runs."):
                 return replace(job, vouched=job.vouched | {word})

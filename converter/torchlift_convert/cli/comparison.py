@@ -58,16 +58,33 @@ def compare(
     if after is None and not result.fates:
         return Seen(None, EXIT_OF_STATUS[result.status], "\n".join(failure_lines(outcome)), outcome=outcome)
     fates = ledger_for(before, given, result)
-    right = (after.name, after.text) if after is not None else ("not converted", "")
-    view = side_by_side((before.name, before.text), right, fates, result.diagnostics)
+    right = (after.name, shown(after, before.name)) if after is not None else ("not converted", "")
+    view = side_by_side((before.name, shown(before, before.name)), right, fates, result.diagnostics)
     code = ExitCode.DONE if given is not None else EXIT_OF_STATUS[result.status]
     if code is ExitCode.DONE and choice.fails(result.diagnostics):
         code = ExitCode.LEFT
     return Seen(view, code, "", before, after, outcome)
 
 
+def shown(source: Source, name: str) -> str:
+    """What there is to read in a file: of a notebook its cells, one under the other."""
+    if not files.is_notebook(name, source.data):
+        return source.text
+    from torchlift_convert.notebooks.document import NotNotebook, read
+    from torchlift_convert.notebooks.flat import flatten
+
+    try:
+        return flatten(read(source.text.removeprefix("\ufeff"))).shown
+    except NotNotebook as problem:
+        raise FileProblem(source.name, str(problem), remedy=problem.remedy) from None
+
+
 def ledger_for(before: Source, given: Source | None, result: Result) -> tuple[Fate, ...]:
     """The ledger of what is shown: the conversion's own, carried over to a file that was edited since; or none."""
+    if result.cells is not None:
+        if given is None:
+            return result.cells.fates
+        return carry_over(result.cells.fates, result.cells.after, shown(given, before.name))
     if given is None:
         return result.fates
     if result.code is None or result.status is not Status.CONVERTED:

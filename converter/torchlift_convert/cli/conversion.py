@@ -60,14 +60,23 @@ def real_converter(source: bytes, options: Options) -> Result:
     """``api.convert``, imported (with libcst) when there is something to convert."""
     from torchlift_convert import api
 
-    return api.convert(source, options)
+    return in_cells(source, options, api.convert)
 
 
 def real_ejector(source: bytes, options: Options) -> Result:
     """``eject.api.eject``, the way back."""
     from torchlift_convert.eject import api
 
-    return api.eject(source, options)
+    return in_cells(source, options, api.eject)
+
+
+def in_cells(source: bytes, options: Options, convert: Callable[[str | bytes, Options], Result]) -> Result:
+    """Convert a script, or the cells of a notebook as one."""
+    if not files.is_notebook(options.filename, source):
+        return convert(source, options)
+    from torchlift_convert.notebooks.api import through_cells
+
+    return through_cells(source, options, convert)
 
 
 def run(job: Job, converter: Converter, prove: Prover | None = None) -> Done:

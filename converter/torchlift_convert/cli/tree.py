@@ -33,8 +33,8 @@ def _is_skipped(folder: Path) -> bool:
 
 
 def scripts(root: Path) -> list[Path]:
-    """The Python files below a folder, by their paths from there."""
-    return [p for p in entries(root) if p.suffix == ".py" and _is_plain(root / p)]
+    """The Python files and notebooks below a folder, by their paths from there."""
+    return [p for p in entries(root) if p.suffix in (".py", ".ipynb") and _is_plain(root / p)]
 
 
 def _is_plain(path: Path) -> bool:

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from torchlift_convert.cli import cells
 from torchlift_convert.cli.exits import ExitCode
+from torchlift_convert.files import FileProblem
 from torchlift_convert.report import Answer, Verdict
 
 ANSWERS: dict[int, Answer] = {ExitCode.DONE: Answer.EXACT, ExitCode.LEFT: Answer.DIFFERS}
@@ -36,13 +39,24 @@ def command(arguments: Sequence[str]) -> list[str]:
 
 def pass_on(arguments: Sequence[str]) -> int:
     """Run the verifier on this terminal and return how it ended; an end by a signal counts as no answer."""
-    process = subprocess.Popen(command(arguments))
-    while True:
+    with ExitStack() as stack:
         try:
-            code = process.wait()
-        except KeyboardInterrupt:  # the terminal told the verifier as well: let it tidy up its own runs
-            continue
-        return code if code >= 0 else ExitCode.UNUSABLE
+            runnable = [stack.enter_context(cells.as_script(a)) for a in scripts_of(arguments)]
+        except FileProblem as problem:
+            print(f"error: {problem}", file=sys.stderr)
+            return ExitCode.UNUSABLE
+        process = subprocess.Popen(command([*runnable, *arguments[len(runnable) :]]))
+        while True:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:  # the terminal told the verifier as well: let it tidy up its own runs
+                continue
+            return code if code >= 0 else ExitCode.UNUSABLE
+
+
+def scripts_of(arguments: Sequence[str]) -> Sequence[str]:
+    """The verifier's own arguments, among which the two scripts are; what follows -- is the scripts'."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
 def prover(
@@ -69,8 +83,8 @@ def compare(before: Path, after: Path, options: Sequence[str], script_arguments:
     """
     with tempfile.TemporaryDirectory(prefix="torchlift-verdict-") as folder:
         report = Path(folder, "verdict.json")
-        scripts = [os.path.abspath(before), os.path.abspath(after)]
-        code, said = overheard([*scripts, *options, f"--report={report}", "--", *script_arguments])
+        with cells.as_script(os.path.abspath(before)) as one, cells.as_script(os.path.abspath(after)) as other:
+            code, said = overheard([one, other, *options, f"--report={report}", "--", *script_arguments])
         if not report.exists():
             return Verdict(Answer.NO_ANSWER, said or f"the verifier ended with exit code {code} and said nothing")
         verdict = json.loads(report.read_text(encoding="utf-8"))["verdict"]

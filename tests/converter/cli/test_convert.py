@@ -42,7 +42,7 @@ BAD_INPUT = {
     "binary.py": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "binary.py: this is a binary file"),
     "latin.py": ("x = 'é'\n".encode("latin-1"), "latin.py:1: byte 0xe9 is not UTF-8"),
     "wide.py": ("x = 1\n".encode("utf-16"), "wide.py: the text is UTF-16"),
-    "book.ipynb": (b'{"cells": [], "metadata": {}}', "book.ipynb: this is a notebook"),
+    "book.ipynb": (b'{"cells": 3, "metadata": {}}', "book.ipynb:1: TL902: This is no notebook"),
     "plain.py": (b"import torch\nprint(torch.ones(3))\n", "plain.py:"),
     "comment.py": (b"# nothing here yet\n", "comment.py:"),
     "lit.py": (

@@ -17,8 +17,9 @@ from torchlift_convert.cli import app
 from torchlift_convert.diagnostics import CODES
 from torchlift_convert.eject.api import eject
 from torchlift_convert.explain import BUG, FAMILIES, SEVERITIES, BadPage, parse
+from torchlift_convert.notebooks.api import through_cells
+from torchlift_convert.types import Options, Severity, Status
 from torchlift_convert.types import Result as ConvertResult
-from torchlift_convert.types import Severity, Status
 
 PACKAGE = Path(torchlift_convert.__file__).parent
 DOCUMENT = Path(__file__).parents[3] / "docs" / "codes.md"
@@ -27,8 +28,19 @@ WITH_EXAMPLE = [code for code, page in PAGES.items() if BUG not in page.severiti
 
 
 def way(code: str) -> Callable[[str], ConvertResult]:
-    """Which of the two commands says a code."""
+    """Which of the two commands says a code, and of what: a page about notebooks divides its example into cells."""
+    if code == "TL120":
+        return lambda example: through_cells(as_book(example), Options(), convert)
     return eject if code.startswith("TL8") else convert
+
+
+def as_book(example: str) -> str:
+    """A notebook of what stands between the lines ``# %%``."""
+    cells = [
+        {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": source.strip("\n")}
+        for source in example.split("# %%\n")[1:]
+    ]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4})
 
 
 def torchlift(*arguments: str, env: dict[str, str] | None = None) -> Result:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchlift_convert import files
-from torchlift_convert.files import FileProblem, as_source, read_source
+from torchlift_convert.files import FileProblem, as_source, is_notebook, read_source
 
 Snapshot = Callable[[], dict[str, bytes]]
 CODE = "import torch\nprint('ä')\n"
@@ -47,9 +47,11 @@ def test_unusable_bytes_get_a_sentence(data: bytes, said: str) -> None:
     assert str(caught.value).startswith("train.py:")
 
 
-def test_a_notebook_is_called_one() -> None:
-    with pytest.raises(FileProblem, match=r"^nb\.ipynb: this is a notebook.* Remedy: export it first"):
-        as_source("nb.ipynb", Path("nb.ipynb"), b'{"cells": []}')
+def test_a_notebook_is_known_by_its_name_or_on_standard_input_by_its_text() -> None:
+    assert is_notebook("nb.ipynb", b"")
+    assert is_notebook("<stdin>", b' {"cells": []}')
+    assert not is_notebook("<stdin>", b'{"rows": []}')
+    assert not is_notebook("train.py", b'{"cells": []}')
 
 
 @pytest.mark.parametrize("name", ["nothing.py", "", "no/such/folder/train.py", "nul\0.py"])
