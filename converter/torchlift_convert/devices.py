@@ -201,10 +201,17 @@ def _is_number(expr: ast.expr, frame: Frame, tracer: Tracer) -> bool:
     """Is it the number of a GPU: one written in the code or, where each GPU has its process, anything but a dtype?"""
     if isinstance(expr, ast.Constant):
         return isinstance(expr.value, int)
-    if variable(expr, frame) is None or not _one_process_each(tracer.program):
+    var = variable(expr, frame)
+    if var is None or not _one_process_each(tracer.program):
         return False
+    if any(_is_text(p.value) for p in tracer.definitions.get(var, [])):
+        return False  # "cuda", or f"cuda:{rank}"
     value, place = tracer.source(expr, frame)
     return not (tracer.program.canonical(value, place) or "").startswith("torch.")
+
+
+def _is_text(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.JoinedStr) or (isinstance(value, ast.Constant) and isinstance(value.value, str))
 
 
 def _one_process_each(program: Program) -> bool:

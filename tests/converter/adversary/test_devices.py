@@ -98,3 +98,31 @@ def test_a_cast_is_no_move(cast: str, batch: str, tmp_path: Path) -> None:
     loop = LOOP.format(x="x" + batch, t="t")
     result = same(inside_main(f"{cast}\noptimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n{loop}"), tmp_path)
     assert result.code is not None
+
+
+def test_a_device_named_by_a_text_is_no_number_of_a_gpu() -> None:
+    """A script that may run in several processes names its device otherwise in each."""
+    source = """
+import os
+
+import torch
+import torch.nn.functional as F
+
+device = "cuda"
+exec(open("options.py").read())
+ranked = int(os.environ.get("RANK", -1)) != -1
+if ranked:
+    device = f"cuda:{os.environ['LOCAL_RANK']}"
+    torch.cuda.set_device(device)
+model = torch.nn.Linear(4, 1)
+model.to(device)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+x, y = torch.randn(8, 4), torch.randn(8, 1)
+for step in range(3):
+    optimizer.zero_grad()
+    loss = F.mse_loss(model(x.to(device)), y.to(device))
+    loss.backward()
+    optimizer.step()
+"""
+    code = converted(source).code
+    assert code is not None and "devices=[device]" not in code
