@@ -20,16 +20,21 @@ from torchlift_convert.program import (
     walk_statements_of_scope,
 )
 from torchlift_convert.surroundings import elsewhere
-from torchlift_convert.syntax import walk_statements
+from torchlift_convert.syntax import blocks_of, nodes_of, walk_statements
+from torchlift_convert.unseen import binds_unseen, module_variables
 
 
 @dataclass(frozen=True, eq=False)
 class Definition:
-    """One place where a variable is bound. ``value`` is None when it is not a plain assignment to that name alone."""
+    """One place where a variable is bound. ``value`` is None when it is not a plain assignment to that name alone.
+
+    ``unseen``: it may be bound anew here, as options are, to another value of the same kind.
+    """
 
     stmt: ast.stmt
     value: ast.expr | None
     frame: Frame
+    unseen: bool = False
 
 
 def variable(expr: ast.expr, frame: Frame) -> Var | None:
@@ -92,6 +97,7 @@ def definitions(program: Program, nest: Nest, callers: Callers) -> dict[Var, lis
     frames = {id(f): f for f in [program.module, nest.home, *(i.frame.base for i in nest_items(nest))]}
     for frame in frames.values():
         add_definitions(found, frame)
+    _add_unseen(found, program)
     around = {s for i in elsewhere(nest) for s in walk_statements([i.stmt])}
     for var in flow_over([Item(s, nest.home) for s in nest.pre]).must if around else ():  # they are bound anew
         found[var] = [d for d in found.get(var, []) if d.stmt not in around]
@@ -129,6 +135,15 @@ def _add_owned(found: dict[Var, list[Definition]], program: Program, seen: set[a
                 add_definitions(found, site.frame)
             if not isinstance(caller, ast.Module) and caller not in scopes and caller not in given:
                 scopes.append(caller)
+
+
+def _add_unseen(found: dict[Var, list[Definition]], program: Program) -> None:
+    """``exec`` may bind anew what was bound before it."""
+    for stmt in walk_statements_of_scope(program.module.scope.body):
+        if any(binds_unseen(n, program.module, program) for n in nodes_of(stmt)) and not list(blocks_of(stmt)):
+            for var in module_variables(program) & set(found):
+                if any(d.stmt.lineno < stmt.lineno for d in found[var]):
+                    found[var].append(Definition(stmt, None, program.module, unseen=True))
 
 
 def add_definitions(found: dict[Var, list[Definition]], frame: Frame) -> None:

@@ -16,6 +16,7 @@ from torchlift_convert.knowledge import BUILTINS, CLOCKS, GROWING_OR_SHRINKING, 
 from torchlift_convert.names import access, declared_outer, own_nodes, parameters
 from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, item_flow, reads_of
 from torchlift_convert.syntax import nodes_of
+from torchlift_convert.unseen import binds_unseen, module_variables
 
 
 @dataclass(frozen=True)
@@ -246,6 +247,8 @@ class Judge:
         for node in nodes_of(item.shape):
             for name in self._changed(node, item.frame):
                 found |= reads_of(item.frame, name)
+            if binds_unseen(node, item.frame, self.program):
+                found |= module_variables(self.program)
         return frozenset(found | self._changed_through(item))
 
     def _changed_through(self, item: Item) -> set[Var]:

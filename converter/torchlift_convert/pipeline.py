@@ -33,6 +33,7 @@ from torchlift_convert.reserved import ranked, script_names, unique
 from torchlift_convert.rewrite import Origins
 from torchlift_convert.roles import Roles, assign_roles, nest_items
 from torchlift_convert.samplers import sampler_variables, tells_epoch
+from torchlift_convert.sharding import refuse_sharding
 from torchlift_convert.storage import store
 from torchlift_convert.streams import word_for
 from torchlift_convert.surroundings import surroundings
@@ -81,6 +82,7 @@ def make_plan(training: Training) -> Plan:
         Refuse: the training cannot be carried over.
     """
     program, site = training.program, training.site
+    refuse_sharding(program)
     nest = replace(training.finder.lay_out(site), rank=training.rank)
     refuse_rebinding(program.script, nest)
     plan = plan_of(program, nest)

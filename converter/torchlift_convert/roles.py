@@ -225,7 +225,7 @@ def _devices(
                 if var.owned:
                     texts = [s is not None and _names_device(*s, defs, program) for s in tracer.sources(var)]
                 else:
-                    texts = [_names_device(d.value, d.frame, defs, program) for d in defs[var]]
+                    texts = [_names_device(d.value, d.frame, defs, program) for d in defs[var] if not d.unseen]
                 if all(texts):
                     found.add(var)
     return frozenset(found)
@@ -236,14 +236,17 @@ def _names_device(
 ) -> bool:
     """Is it a device, a text that names one, or a variable that is nothing else wherever it is handed over?"""
     match value:
-        case ast.Constant(value=str()):
+        case ast.Constant(value=str()) | ast.JoinedStr() | ast.BinOp(left=ast.Constant(value=str())):
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Constant(value=str()), attr="format")):
             return True
         case ast.IfExp(body=body, orelse=orelse):
             return all(_names_device(one, frame, defs, program, depth) for one in (body, orelse))
         case ast.Name():
             var = variable(value, frame)
             places = defs.get(var, []) if var is not None and depth < 8 else []
-            return bool(places) and all(_names_device(p.value, p.frame, defs, program, depth + 1) for p in places)
+            seen = [p for p in places if not p.unseen]
+            return bool(seen) and all(_names_device(p.value, p.frame, defs, program, depth + 1) for p in seen)
         case ast.Call():
             return isinstance(fact_of(value, frame, program), F.MakesDevice)
     return False
