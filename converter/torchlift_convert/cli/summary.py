@@ -45,10 +45,11 @@ def _headline(done: FolderDone) -> str:
     scripts = [o for o in done.outcomes if o.status is not Status.UNREADABLE]
     converted = [o for o in scripts if o.status is Status.CONVERTED]
     of = counted(len(scripts), "training script")
+    folder = "this folder" if done.folder == "." else done.folder
     if not any(o.written for o in converted):
-        return f"{len(converted)} of {of} in {done.folder} can be converted; nothing was written."
+        return f"{len(converted)} of {of} in {folder} can be converted; nothing was written."
     where = f" to {done.output}" if done.output is not None else ""
-    return f"Converted {len(converted)} of {of} in {done.folder}{where}."
+    return f"Converted {len(converted)} of {of} in {folder}{where}."
 
 
 def _table(done: FolderDone) -> list[str]:
