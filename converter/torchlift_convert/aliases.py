@@ -13,8 +13,9 @@ from torchlift_convert.definitions import assigned
 from torchlift_convert.kept import children
 from torchlift_convert.knowledge import FRESH_BUILTINS, FRESH_METHODS, QUIET_METHODS, TAKING
 from torchlift_convert.names import free_names, own_nodes, parameters
-from torchlift_convert.program import Frame, FunctionNode, Program, Var, walk_statements_of_scope
+from torchlift_convert.program import Frame, FunctionNode, Program, Var
 from torchlift_convert.roles import Roles
+from torchlift_convert.scopes import walk_statements_of_scope
 
 # Of a model, its parts; what any other method gives back is computed by it, a forward pass for instance.
 _PARTS = frozenset(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torchlift_convert.kept import walk
 from torchlift_convert.names import own_nodes
-from torchlift_convert.program import Frame, FunctionNode, Program, walk_statements_of_scope
+from torchlift_convert.program import Frame, FunctionNode, Program
+from torchlift_convert.scopes import walk_statements_of_scope
 from torchlift_convert.syntax import blocks_of, nodes_of
 
 
@@ -33,12 +34,13 @@ def callers_of(scope: FunctionNode, program: Program) -> Callers:
     defaults = defaults_of(scope, program)
     names = [a.arg for a in [*scope.args.posonlyargs, *scope.args.args]]
     called = _names_of(scope, program)
-    if called != {scope.name}:
+    bound = scope in program.bound_names
+    if called != {scope.name} and not bound:
         names = names[1:]  # the object itself
     taken = {*names, *(a.arg for a in scope.args.kwonlyargs)}
     sites: list[CallSite] = []
     super_calls = 0
-    plain = not scope.decorator_list
+    plain = not scope.decorator_list and not (bound and _reached_otherwise(scope.name, program))
     mentions = [n for n in walk(program.script.tree) if isinstance(n, ast.Name) and n.id in called]
     for frame in program.frames.values():
         for node in own_nodes(frame.scope):
@@ -60,10 +62,17 @@ def _names_of(scope: FunctionNode, program: Program) -> set[str]:
     """What a call of the function says: its name, or for a method of the script's object the path to it."""
     instance = program.owner.instance if program.owner is not None else None
     if instance is None or scope not in instance.scopes:
-        return {scope.name}
-    assert isinstance(scope, ast.FunctionDef)
-    found = instance.names_of(scope) | {f"super().{scope.name}"}
+        return program.called_by(scope)
+    found = program.called_by(scope) | {f"super().{scope.name}"}
     return found | {instance.classes[0].name} if scope.name == "__init__" and len(found) > 1 else found
+
+
+def _reached_otherwise(name: str, program: Program) -> bool:
+    """May something besides calls of which the object is known run a method of that name?"""
+    return any(
+        (isinstance(n, ast.Attribute) and n.attr == name) or (isinstance(n, ast.Constant) and n.value == name)
+        for n in walk(program.script.tree)
+    )
 
 
 def _calls_base(method: ast.AST, scope: FunctionNode, program: Program) -> bool:

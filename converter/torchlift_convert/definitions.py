@@ -9,16 +9,8 @@ from dataclasses import dataclass
 from torchlift_convert.callers import Callers, callers_of, defaults_of
 from torchlift_convert.kept import walk
 from torchlift_convert.nest import Nest
-from torchlift_convert.program import (
-    Bound,
-    Frame,
-    FunctionNode,
-    Item,
-    Program,
-    Var,
-    flow_over,
-    walk_statements_of_scope,
-)
+from torchlift_convert.program import Bound, Frame, FunctionNode, Item, Program, Var, flow_over
+from torchlift_convert.scopes import walk_statements_of_scope
 from torchlift_convert.surroundings import elsewhere
 from torchlift_convert.syntax import blocks_of, nodes_of, walk_statements
 from torchlift_convert.unseen import binds_unseen, module_variables

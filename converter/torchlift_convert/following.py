@@ -8,7 +8,8 @@ from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.folding import decided, is_learned, learn
 from torchlift_convert.kept import walk
 from torchlift_convert.names import access, declared_outer, free_names, own_nodes, parameters
-from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, dotted, globals_bound_in, root_name
+from torchlift_convert.program import Bound, Frame, FunctionNode, Hole, Item, dotted, root_name
+from torchlift_convert.scopes import globals_bound_in
 
 
 def _rebound_meanwhile(expr: ast.expr, frame: Frame, func: FunctionNode) -> bool:

@@ -11,8 +11,9 @@ from torchlift_convert.folding import decided
 from torchlift_convert.holding import Holding, State
 from torchlift_convert.kept import walk
 from torchlift_convert.names import own_nodes
-from torchlift_convert.program import Bound, Frame, FunctionNode, Program, walk_statements_of_scope
+from torchlift_convert.program import Bound, Frame, FunctionNode, Program
 from torchlift_convert.recognisers import fact_named, fact_of
+from torchlift_convert.scopes import walk_statements_of_scope
 
 DEEPEST = 6  # functions that call each other on the way to what makes a value
 

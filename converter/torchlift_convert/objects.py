@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from torchlift_convert.kept import children, walk
 from torchlift_convert.names import access, declared_outer, parameters
-from torchlift_convert.program import Frame, FunctionNode, Var, dotted, globals_bound_in
+from torchlift_convert.program import Frame, FunctionNode, Var, dotted
+from torchlift_convert.scopes import globals_bound_in
 
 # What these classes make has neither a length nor a truth of its own: it is true, and never None.
 _MODULES = ("torch.optim.",)

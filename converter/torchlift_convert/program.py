@@ -15,9 +15,11 @@ from functools import cached_property
 
 from torchlift_convert.filling import fill
 from torchlift_convert.instances import Instance, Untold, fold
-from torchlift_convert.kept import children, kept, walk
-from torchlift_convert.names import access, declared_outer, flow_of, parameters, stmt_flow
-from torchlift_convert.syntax import Script, blocks_of, walk_statements
+from torchlift_convert.kept import children, walk
+from torchlift_convert.methods import unbind
+from torchlift_convert.names import access, parameters, stmt_flow
+from torchlift_convert.scopes import contents_of
+from torchlift_convert.syntax import Script
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -40,7 +42,7 @@ class Frame:
     owner: Owner | None = None  # of the module: the object whose attributes are variables
 
     def __post_init__(self) -> None:
-        self.functions, self.classes, self.locals = _contents(self.scope)
+        self.functions, self.classes, self.locals = contents_of(self.scope)
         if self.outer is not None:
             self.owner = self.outer.owner
 
@@ -235,54 +237,6 @@ def flow_over(items: list[Item]) -> VarFlow:
     return result
 
 
-@kept  # each call of a function is a frame of its own, over the same scope
-def _contents(
-    scope: ast.Module | FunctionNode,
-) -> tuple[dict[str, FunctionNode], dict[str, ast.ClassDef], frozenset[str]]:
-    """The functions and classes that a scope defines, and the names that are its own."""
-    functions = _functions_of(scope.body)
-    classes = {s.name: s for s in walk_statements(scope.body) if isinstance(s, ast.ClassDef)}
-    if isinstance(scope, ast.Module):
-        return functions, classes, _plain(flow_of(scope.body).may | globals_bound_in(scope))
-    binds = frozenset[str]().union(*(access(s).binds for s in scope.body))
-    return functions, classes, (_plain(binds) - declared_outer(scope)) | frozenset(parameters(scope.args))
-
-
-def _plain(names: frozenset[str]) -> frozenset[str]:
-    """Without the paths to attributes, which belong to their object."""
-    return frozenset(n for n in names if "." not in n)
-
-
-def _functions_of(body: list[ast.stmt]) -> dict[str, FunctionNode]:
-    """Functions defined straight in a scope, those defined once only: with two, which one runs is not known here."""
-    found: dict[str, FunctionNode] = {}
-    twice: set[str] = set()
-    for stmt in walk_statements_of_scope(body):
-        if isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            if stmt.name in found:
-                twice.add(stmt.name)
-            found[stmt.name] = stmt
-    return {n: f for n, f in found.items() if n not in twice}
-
-
-def walk_statements_of_scope(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Every statement of a scope, without the bodies of functions and classes in it."""
-    for stmt in body:
-        yield stmt
-        if not isinstance(stmt, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            for block in blocks_of(stmt):
-                yield from walk_statements_of_scope(block)
-
-
-def globals_bound_in(tree: ast.Module) -> frozenset[str]:
-    """Names that some function binds at module level by ``global``."""
-    found: set[str] = set()
-    for node in walk(tree):
-        if isinstance(node, ast.Global):
-            found |= set(node.names)
-    return frozenset(found)
-
-
 @dataclass(frozen=True, eq=False)
 class Program:
     """A script with its scopes and imports."""
@@ -295,6 +249,29 @@ class Program:
     @property
     def owner(self) -> Owner | None:
         return self.module.owner
+
+    @cached_property
+    def bound_names(self) -> dict[FunctionNode, str]:
+        """What calls of a model's methods say."""
+        return {method: name for name, method in self.module.functions.items() if ":" in name}
+
+    def model_class(self, var: Var) -> str | None:
+        """The class of a model whose own method calls it ``self``, or what it calls it."""
+        scope = var.frame.scope if var.frame is not None else None
+        if scope not in self.bound_names:
+            return None
+        assert isinstance(scope, ast.FunctionDef)
+        first = [*scope.args.posonlyargs, *scope.args.args][0]
+        return self.bound_names[scope].partition(":")[0] if first.arg == var.name else None
+
+    def called_by(self, scope: FunctionNode) -> set[str]:
+        """What calls of a function say: its name; for a method of an object that is known, the path to it."""
+        if scope in self.bound_names:
+            return {self.bound_names[scope]}
+        if self.owner is not None and scope in self.owner.instance.scopes:
+            assert isinstance(scope, ast.FunctionDef)
+            return self.owner.instance.names_of(scope)
+        return {scope.name}
 
     @cached_property
     def frames(self) -> dict[ast.Module | FunctionNode, Frame]:
@@ -367,6 +344,7 @@ def root_name(expr: ast.expr) -> str:
 
 def build(script: Script) -> Program:
     """Read the scopes and imports of a script."""
+    unbind(script.tree)
     instance = fold(script.tree)
     imports: dict[str, str] = {}
     for stmt in script.statements:

@@ -24,14 +24,12 @@ class Reach:
     _asking: list[ast.AST] = field(default_factory=list)  # functions whose calls are being looked at
 
     def __post_init__(self) -> None:
-        functions = {n: {n.name} for n in walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)}
-        if self.program.owner is not None:
-            instance = self.program.owner.instance
-            functions |= {m: instance.names_of(m) for m in instance.scopes}
+        functions = [n for n in walk(self.program.script.tree) if isinstance(n, ast.FunctionDef)]
         changed = True
         while changed:
             changed = False
-            for func, names in functions.items():
+            for func in functions:
+                names = self.program.called_by(func)
                 if not names <= self.functions and self._body_reaches(own_nodes(func)):
                     self.functions |= names
                     changed = True

@@ -54,8 +54,14 @@ DATA_RESERVED: frozenset[str] = frozenset(
 )
 
 
+def plain_name(name: str) -> str:
+    """The name itself; ``model`` for a model that calls itself ``self``, as the generated classes call themselves."""
+    return "model" if name == "self" else name
+
+
 def attribute_name(name: str) -> str:
     """The name itself, or one beside it when LightningModule has that name already."""
+    name = plain_name(name)
     return f"{name}_" if name in RESERVED else name
 
 

@@ -16,6 +16,7 @@ from torchlift_convert.folding import decided
 from torchlift_convert.identities import is_identity, without_identities
 from torchlift_convert.kept import walk
 from torchlift_convert.known import branch, without_known
+from torchlift_convert.methods import spelled
 from torchlift_convert.program import Frame, Hole, Item
 from torchlift_convert.syntax import Script
 
@@ -324,7 +325,7 @@ def _moved(func: cst.Attribute) -> cst.Call:
 
 
 def _callee(call: ast.expr) -> str:
-    return call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
+    return spelled(call) if isinstance(call, ast.Call) else ""
 
 
 def _cst_callee(call: cst.Call) -> str | None:

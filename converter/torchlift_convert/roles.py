@@ -18,8 +18,9 @@ from torchlift_convert.kept import walk
 from torchlift_convert.making import Made
 from torchlift_convert.names import own_nodes
 from torchlift_convert.nest import Nest
-from torchlift_convert.program import Frame, Program, Var, walk_statements_of_scope
+from torchlift_convert.program import Frame, Program, Var
 from torchlift_convert.recognisers import fact_of
+from torchlift_convert.scopes import walk_statements_of_scope
 from torchlift_convert.syntax import nodes_of
 from torchlift_convert.tracing import Tracer
 from torchlift_convert.trained import Seed, seeds_of, trained_models, trained_tensors

@@ -9,8 +9,9 @@ from torchlift_convert import facts as F
 from torchlift_convert.definitions import Definition, add_definitions
 from torchlift_convert.making import Made
 from torchlift_convert.names import own_nodes
-from torchlift_convert.program import Frame, Program, Var, globals_bound_in
+from torchlift_convert.program import Frame, Program, Var
 from torchlift_convert.recognisers import fact_of
+from torchlift_convert.scopes import globals_bound_in
 
 Source = tuple[ast.expr, Frame]
 

@@ -18,8 +18,8 @@ from torchlift_convert.program import (
     flow_over,
     item_flow,
     reads_of,
-    walk_statements_of_scope,
 )
+from torchlift_convert.scopes import walk_statements_of_scope
 from torchlift_convert.syntax import parse
 
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from torchlift_convert import facts as F
 from torchlift_convert.data import without_moves
 from torchlift_convert.devices import placement_of
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
-from torchlift_convert.kept import walk
-from torchlift_convert.names import access
 from torchlift_convert.plan import DataPlan, Kind, ModulePlan, Param, Plan
 from torchlift_convert.planning.bars import drop_bars
 from torchlift_convert.planning.context import Context
 from torchlift_convert.planning.counter import drop_counter
 from torchlift_convert.planning.data import DataPlanner
+from torchlift_convert.planning.draft import Draft
 from torchlift_convert.planning.fetching import own_state, without
 from torchlift_convert.planning.modules import ModulePlanner
+from torchlift_convert.planning.naming import (
+    attribute_names,
+    class_name,
+    data_name,
+    epoch_name,
+    instance_name,
+    late_names,
+    names_seen,
+)
 from torchlift_convert.planning.objects import refuse_attributes, written_back
 from torchlift_convert.planning.optimizers import OptimizerPlanner
 from torchlift_convert.planning.parameters import ParameterPlanner, parameters_of
@@ -28,30 +36,7 @@ from torchlift_convert.regions import Region
 from torchlift_convert.reserved import attribute_name, ranked, script_names, unique
 from torchlift_convert.roles import variable
 from torchlift_convert.syntax import nodes_of
-from torchlift_convert.tracing import Tracer
 from torchlift_convert.trainer_args import epochs_of
-
-
-@dataclass(frozen=True, eq=False)
-class Draft:
-    """The module's content, before its names are settled."""
-
-    data: DataPlan | None
-    models: tuple[Var, ...]
-    passed: tuple[Var, ...]
-    losses: tuple[Var, ...]
-    state: tuple[Var, ...]
-    initial: tuple[Var, ...]
-    params: tuple[Param, ...]
-    config: tuple[ast.stmt, ...]
-    init: tuple[ast.stmt, ...]
-    early: bool
-    position: int
-
-    @property
-    def movable(self) -> list[Var]:
-        """Variables of the script that become attributes of the module."""
-        return [*self.models, *self.losses]
 
 
 def assemble(ctx: Context) -> Plan:
@@ -199,8 +184,8 @@ def _draft(ctx: Context, data: DataPlan | None, config: list[ast.stmt], early: b
 
 def _finish(ctx: Context, draft: Draft) -> Plan:
     """Settle names, aliases and the Trainer's arguments."""
-    names = _attribute_names(ctx, draft)
-    late = _late_names(draft, names)
+    names = attribute_names(ctx, draft)
+    late = late_names(draft, names)
     moved_data = {*draft.data.setup, *(one.stmt for one in draft.data.loaders)} if draft.data else set()
     gone = {*draft.init, *draft.config, *moved_data, *ctx.dropped}
     before = [Item(s, ctx.home) for s in ctx.pre if s not in gone]
@@ -229,8 +214,8 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
         regions=ctx.regions,
         storage=ctx.storage,
         module=ModulePlan(
-            name=unique(ranked(_class_name(ctx, draft), rank), scripts),
-            instance=_instance(ctx, draft, {*alias_before, *alias_after}, seen),
+            name=unique(ranked(class_name(ctx, draft), rank), scripts),
+            instance=instance_name(ctx, draft, {*alias_before, *alias_after}, seen),
             params=tuple(p for p in draft.params if p.kind is not Kind.LATE),
             init=draft.init,
             modules=(*draft.models, *draft.passed, *draft.losses),
@@ -241,13 +226,13 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
             late=late,
             early_optimizers=draft.early,
         ),
-        data=draft.data and replace(draft.data, instance=_data_name(ctx, [*before, *after, *around])),
+        data=draft.data and replace(draft.data, instance=data_name(ctx, [*before, *after, *around])),
         config=draft.config,
         trainer=unique(ranked("trainer", rank), seen),
         accelerator=placement.accelerator,
         devices=placement.devices,
         max_epochs=epochs.count,
-        epoch_name=_epoch_name(counters, epochs.start, names, late),
+        epoch_name=epoch_name(counters, epochs.start, names, late),
         epoch_start=epochs.start,
         names=names,
         alias_before=alias_before,
@@ -291,50 +276,6 @@ def _methods(ctx: Context, names: dict[Var, str], late: dict[Param, str]) -> dic
     return found
 
 
-def names_seen(ctx: Context) -> set[str]:
-    """Every name that the scope of the loops uses: all of the script's, of a function those in it."""
-    if ctx.home.is_module:
-        return script_names(ctx.program)
-    used = {n.id for n in walk(ctx.home.scope) if isinstance(n, ast.Name)}
-    return used | {a.arg for a in walk(ctx.home.scope) if isinstance(a, ast.arg)}
-
-
-def _data_name(ctx: Context, kept: list[Item]) -> str:
-    """``data`` when no statement that stays uses that name."""
-    names = [access(i.stmt) for i in kept]
-    used = frozenset[str]().union(*(n.reads | n.binds for n in names))
-    name = ranked("data", ctx.nest.rank)
-    return name if name not in used else unique(ranked("datamodule", ctx.nest.rank), used)
-
-
-def _attribute_names(ctx: Context, draft: Draft) -> dict[Var, str]:
-    """What each variable that lives on the module is called there."""
-    names: dict[Var, str] = {}
-    objects = [p.var for p in draft.params if p.kind is Kind.OBJECT]
-    early = ctx.roles.optimizers if draft.early else ()
-    held = [*draft.models, *draft.passed, *draft.losses, *ctx.roles.schedulers, *draft.state, *ctx.storage.attributes]
-    for var in [*held, *objects, *early]:
-        if var not in names:
-            prefer = var.frame.name if var.frame else ""
-            names[var] = unique(attribute_name(var.name), set(names.values()), prefer=prefer)
-    return names
-
-
-def _late_names(draft: Draft, names: dict[Var, str]) -> dict[Param, str]:
-    late: dict[Param, str] = {}
-    for param in (p for p in draft.params if p.kind is Kind.LATE):
-        held = names.get(param.var) if param.attr is None else None
-        late[param] = held or unique(attribute_name(param.name), {*names.values(), *late.values()})
-    return late
-
-
-def _epoch_name(counters: list[Var], start: str, names: dict[Var, str], late: dict[Param, str]) -> str | None:
-    """The property that counts epochs as the script does; None when ``current_epoch`` does."""
-    if not counters or start == "0":
-        return None
-    return unique(attribute_name(counters[0].name), {*names.values(), *late.values()})
-
-
 def _left_in_eval(ctx: Context, var: Var, after: list[Item]) -> bool:
     """Did the script's own loop leave the model in evaluation mode, where code after it can tell?"""
     if ctx.regions.validation is None:
@@ -370,30 +311,3 @@ def _computes(item: Item, var: Var, judge: Judge) -> bool:
         for n in nodes_of(item.shape)
     )
     return names > plain or names == 0
-
-
-def _instance(ctx: Context, draft: Draft, aliased: set[Var], scripts: set[str]) -> str:
-    """``model`` when that name is free after the conversion, else ``lit_model``."""
-    taken = {v.name for v in {*aliased, *draft.passed} if v in ctx.roles.models and not v.owned}
-    free = "model" not in taken and ("model" not in scripts or any(v.name == "model" for v in draft.models))
-    if free:
-        return "model"
-    name = f"lit_{ctx.roles.models[0].name}" if ctx.roles.models else "lit_model"
-    return unique(ranked(name, ctx.nest.rank), scripts)
-
-
-def _class_name(ctx: Context, draft: Draft) -> str:
-    """Named after the model's class; plain containers and several models give LitModel."""
-    models = [*draft.models, *draft.passed]
-    if len(models) != 1:
-        return "LitModel"
-    values = [place.value for place in ctx.roles.definitions.get(models[0], [])]
-    if models[0].owned:
-        values = [Tracer(ctx.program, ctx.roles.definitions).made(models[0])]
-    for value in values:
-        for node in walk(value) if value is not None else ():
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                imported = node.func.id in ctx.program.imports and node.func.id[:1].isupper()
-                if node.func.id in ctx.program.module.classes or imported:
-                    return "Lit" + ctx.program.script.plain(node.func.id)
-    return "LitModel"

@@ -15,11 +15,12 @@ from torchlift_convert.names import access, flow_of
 from torchlift_convert.nest import Nest
 from torchlift_convert.placing import Placer
 from torchlift_convert.plan import Kind, Param
-from torchlift_convert.program import Item, Program, Var, flow_over, walk_statements_of_scope
+from torchlift_convert.program import Item, Program, Var, flow_over
 from torchlift_convert.references import Reference, item_references
 from torchlift_convert.regions import Gone, Region, Regions
-from torchlift_convert.reserved import unique
+from torchlift_convert.reserved import plain_name, unique
 from torchlift_convert.roles import Roles, variable
+from torchlift_convert.scopes import walk_statements_of_scope
 from torchlift_convert.storage import Storage, pinned_variables
 from torchlift_convert.values import Values
 
@@ -137,7 +138,7 @@ class Context:
             scalar = attr is not None and self.values.scalar(ast.Attribute(ast.Name(var.name), attr), self.home)
             scalar = scalar or (attr is None and self.values.scalar_variable(var))
             scalar = scalar and (var not in self.changed or var in self.storage.bound)  # a list that grows is no option
-            name = unique(attr or var.name, taken)
+            name = unique(attr or plain_name(var.name), taken)
             taken.add(name)
             out.append(Param(name, var, attr, Kind.HPARAM if scalar else Kind.OBJECT))
         return tuple(out)

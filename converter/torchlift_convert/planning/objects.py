@@ -25,6 +25,7 @@ def refuse_attributes(ctx: Context) -> None:
     """Attributes of the script's object that hooks cannot hold."""
     _refuse_processes(ctx)
     _refuse_super(ctx)
+    _refuse_names_of_class(ctx)
     tracer = Tracer(ctx.program, ctx.roles.definitions)
     settled = {m for v in (*ctx.roles.models, *ctx.roles.optimizers) if (m := tracer.made(v)) is not None}
     for var in sorted((v for v in ctx.storage.bound if v.owned), key=lambda v: v.name):
@@ -61,6 +62,21 @@ def _refuse_super(ctx: Context) -> None:
                     node,
                     "Give the method of the base class a name of its own, and call that.",
                 )
+
+
+def _refuse_names_of_class(ctx: Context) -> None:
+    """``super()`` and ``self.__name`` mean something in the class that they stand in, and hooks stand in another."""
+    methods = [m for m in (ctx.home.scope, *ctx.nest.followed) if m in ctx.program.bound_names]
+    for node in (n for m in methods for n in ast.walk(m)):
+        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        if name == "super" or (name.startswith("__") and (not name.endswith("__") or name == "__class__")):
+            assert isinstance(node, ast.expr)
+            raise Refuse(
+                "TL104",
+                f"The loops stand in a method of a model where '{name}' means what only its class knows.",
+                node,
+                "Call the method on 'self', and give the attribute a name with at most one underscore in front.",
+            )
 
 
 def _refuse_processes(ctx: Context) -> None:
