@@ -28,7 +28,7 @@ from torchlift_convert.recognisers import facts_of
 from torchlift_convert.references import item_references
 from torchlift_convert.regions import Header, Region, loop_variables
 from torchlift_convert.remarks import Remarks
-from torchlift_convert.rewrite import Edits, Origins, source_of
+from torchlift_convert.rewrite import Edits, Origins, source_of, unbracketed
 from torchlift_convert.roles import variable
 from torchlift_convert.scaling import may_be_fused
 from torchlift_convert.syntax import exits_of
@@ -253,8 +253,7 @@ class ModuleWriter:
         names = {n.id: env.text(header.frame.resolve(n.id)) for n in walk(header.target) if isinstance(n, ast.Name)}
         if any(t is not None for t in names.values()):
             text = source_of(header.target, header.frame, env)
-        bare = text[1:-1].strip()
-        return bare if text.startswith("(") and _same_target(bare, text) else text
+        return unbracketed(text)
 
     def _uses(self, region: Region, header: Header) -> bool:
         """Is any part of the batch read in the hook?"""
@@ -363,14 +362,6 @@ def _known(items: Sequence[Item], leaving: int) -> set[str]:
     """Names that have their value when the hook may be left for the first time: bound by then, or not bound in it."""
     bound, every = flow_over(list(items[:leaving])).must, flow_over(list(items))
     return {v.name for v in bound | (every.exposed - every.may)}
-
-
-def _same_target(one: str, other: str) -> bool:
-    """Do two texts unpack alike? ``a, b`` and ``(a, b)`` do; ``(a, b), (c, d)`` has no brackets of its own."""
-    try:
-        return ast.dump(ast.parse(f"{one} = 0")) == ast.dump(ast.parse(f"{other} = 0"))
-    except SyntaxError:
-        return False
 
 
 def _returns_itself(block: Block, name: str) -> bool:

@@ -12,7 +12,7 @@ from torchlift_convert.kept import walk
 from torchlift_convert.plan import Plan
 from torchlift_convert.regions import Header, Region, Stream
 from torchlift_convert.remarks import Remarks
-from torchlift_convert.rewrite import Edits, Origins, source_of
+from torchlift_convert.rewrite import Edits, Origins, source_of, unbracketed
 
 STREAM = '''class Batches:
     """What a loop goes over, made anew for each epoch at its first batch; it ends early when told to stop.
@@ -114,8 +114,7 @@ class StreamWriter:
         return f"for {index}, {target} in enumerate({iterable}{start})"
 
     def _target(self, header: Header) -> str:
-        text = source_of(header.target, header.frame, self.env)
-        return text[1:-1] if isinstance(header.target, ast.Tuple) and text.startswith("(") else text
+        return unbracketed(source_of(header.target, header.frame, self.env))
 
     def _given(self) -> str:
         """What the step takes: a stream without data gives a number, for a Trainer passes over batches of None."""

@@ -291,6 +291,16 @@ def source_of(expr: ast.expr, frame: Frame, env: Environment, edits: Edits | Non
 _REVERSED: dict[int, tuple[Script, dict[int, ast.stmt]]] = {}
 
 
+def unbracketed(target: str) -> str:
+    """``a, b`` for ``(a, b)``; ``(a, b), (c, d)`` has no brackets of its own."""
+    bare = target[1:-1].strip()
+    try:
+        alike = target.startswith("(") and ast.dump(ast.parse(f"{bare} = 0")) == ast.dump(ast.parse(f"{target} = 0"))
+    except SyntaxError:
+        return target
+    return bare if alike else target
+
+
 def _reverse(script: Script) -> dict[int, ast.stmt]:
     """Statements by the id of their libcst node; a line of one small statement counts as that statement."""
     held = _REVERSED.get(id(script))
