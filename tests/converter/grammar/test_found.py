@@ -1,0 +1,37 @@
+"""Scripts of the grammar that a converter once got wrong, cut down to what it takes; one thought each."""
+
+from __future__ import annotations
+
+import pytest
+from tests.converter.grammar.judge import judge
+from tests.converter.grammar.parts import IMPORTS, ROWS
+
+from torchlift_convert.types import Status
+
+HEAD = IMPORTS + "\ntorch.manual_seed(1)\n" + ROWS
+MODEL = """
+model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Dropout(0.3), nn.Linear(5, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+criterion = nn.MSELoss()
+"""
+LOADER = "loader = DataLoader(TensorDataset(X, Y), batch_size=8, shuffle=True)\n"
+CONVERTED = {
+    "two tuples as the target of a stream": LOADER
+    + """
+other_loader = DataLoader(TensorDataset(X[:20], Y[:20]), batch_size=4, shuffle=True)
+for epoch in range(2):
+    for (x, y), (u, v) in zip(loader, other_loader):
+        x, y = torch.cat([x, u]), torch.cat([y, v])
+        if x.sum() < 0:
+            continue
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+""",
+}
+
+
+@pytest.mark.parametrize("loop", CONVERTED.values(), ids=CONVERTED)
+def test_converts(loop: str) -> None:
+    assert judge(HEAD + MODEL + loop).status is Status.CONVERTED
