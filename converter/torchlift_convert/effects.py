@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torchlift_convert.iterating import goes_through_loader, loader_names
 from torchlift_convert.kept import walk
-from torchlift_convert.knowledge import BUILTINS, CLOCKS, GROWING_OR_SHRINKING, QUIET, QUIET_METHODS, WRITING, listed
+from torchlift_convert.knowledge import (
+    BUILTINS,
+    CHANGING_FILES,
+    CLOCKS,
+    GROWING_OR_SHRINKING,
+    QUIET,
+    QUIET_METHODS,
+    READING,
+    WRITING,
+    listed,
+)
 from torchlift_convert.names import access, declared_outer, own_nodes, parameters
 from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, item_flow, reads_of
 from torchlift_convert.syntax import nodes_of
@@ -21,12 +31,17 @@ from torchlift_convert.unseen import binds_unseen, module_variables
 
 @dataclass(frozen=True)
 class Effects:
-    """``draws``: may move the global random state. ``writes``: prints or touches files. ``clock``: reads the time."""
+    """``draws``: may move the global random state. ``writes``: prints or touches files. ``clock``: reads the time.
+
+    ``loads``: reads what is in files; ``stores``: may change that, or be another program.
+    """
 
     draws: bool = False
     writes: bool = False
     clock: bool = False
     unknown: tuple[str, ...] = ()  # the calls that nothing is known about
+    loads: bool = False
+    stores: bool = False
 
     def __or__(self, other: Effects) -> Effects:
         return Effects(
@@ -34,6 +49,8 @@ class Effects:
             self.writes or other.writes,
             self.clock or other.clock,
             self.unknown + other.unknown,
+            self.loads or other.loads,
+            self.stores or other.stores,
         )
 
 
@@ -134,7 +151,7 @@ class Judge:
             return self._body(target[0], Frame(*target))
         cls = self.program.module.classes.get(name)
         if cls is None or frame.resolve(name).frame is not self.program.module:
-            return Effects(draws=True, writes=True, unknown=(name,))
+            return Effects(draws=True, writes=True, unknown=(name,), stores=True)
         made = [p for p in cls.body if isinstance(p, ast.FunctionDef) and p.name == "__init__"]
         bases = [self.program.canonical(b, frame) or "?" for b in cls.bases]
         known = all(b in ("object", "torch.utils.data.Dataset", "torch.utils.data.dataset.Dataset") for b in bases)
@@ -320,11 +337,19 @@ class Judge:
         a, b = self.of_item(one), self.of_item(other)
         if (a.draws and b.draws) or (a.writes and b.writes) or (a.clock and b.clock):
             return False
+        if (a.loads and b.stores) or (a.stores and b.loads):
+            return False
         change_a, change_b = self.changes(one), self.changes(other)
         return not (change_a & (self.reads(other) | change_b) or change_b & self.reads(one))
 
 
 def _library(name: str) -> Effects:
+    effects = _of_known(name)
+    loads, stores = listed(name, READING), listed(name, CHANGING_FILES)
+    return replace(effects, loads=loads, stores=stores) if loads or stores else effects
+
+
+def _of_known(name: str) -> Effects:
     if listed(name, CLOCKS):
         return Effects(clock=True)
     if name in BUILTINS or listed(name, QUIET):

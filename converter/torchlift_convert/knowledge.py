@@ -41,6 +41,21 @@ WRITING: tuple[str, ...] = tuple(
     """.split()
 )
 
+# What is in files: these read it, and those change it (or where it is looked for).
+READING: tuple[str, ...] = tuple(
+    """
+    numpy.load numpy.loadtxt numpy.genfromtxt numpy.fromfile pandas.read_ torch.load PIL.Image.open
+    json.load yaml.safe_load pickle.load torchvision.datasets. cv2.imread imageio. scipy.io. h5py.
+    """.split()
+)
+CHANGING_FILES: tuple[str, ...] = tuple(
+    """
+    open os.system os.popen os.remove os.unlink os.rename os.replace os.rmdir os.removedirs os.chdir os.symlink
+    shutil. subprocess. torch.save torch.onnx. torchvision.utils.save_image numpy.save numpy.savez json.dump
+    pickle.dump yaml.dump urllib. requests. zipfile. tarfile.
+    """.split()
+)
+
 BUILTINS: frozenset[str] = frozenset(
     """
     AssertionError Exception KeyError NotImplementedError RuntimeError TypeError ValueError abs all any bool

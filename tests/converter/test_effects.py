@@ -12,7 +12,7 @@ from torchlift_convert.program import Item, Var, build
 from torchlift_convert.syntax import parse
 
 HEAD = """
-import time, random, math
+import time, random, math, os
 import numpy as np
 import torch
 import torch.nn as nn
@@ -137,6 +137,10 @@ def test_reads_go_through_functions() -> None:
 
 
 COMMUTE = [
+    ("x = np.load('x.npy')", "os.system('make')", False),
+    ("x = np.load('x.npy')", "make_files()", False),
+    ("x = np.load('x.npy')", "y = np.load('y.npy')", True),
+    ("x = np.load('x.npy')", "print(1)", True),
     ("a = x", "b = y", True),
     ("a = x", "b = a", False),
     ("a = x", "x = 1", False),

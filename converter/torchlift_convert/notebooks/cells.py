@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torchlift_convert.notebooks.magics import RUNNING, SHOWING, Kind, Magic, magic_of
+from torchlift_convert.notebooks.magics import RUNNING, SHOWING, Kind, Magic, kind_of, magic_of
 
 _OPEN, _CLOSE = "([{", ")]}"
 _FUTURE = re.compile(r"^\s*from\s+__future__\s+import\b", re.M)
@@ -44,7 +44,7 @@ def _with_head(lines: list[str]) -> list[Part]:
         bound = _CAPTURED.match(lines[0])
         head = Magic(lines[0], Kind.UNKNOWN if bound else Kind.HARMLESS, targets=bound[1] if bound else "", head=True)
         return [Part((lines[0],), head), *parts_of("\n".join(lines[1:]))]
-    return [Part(tuple(lines), Magic(whole, Kind.HARMLESS if name in SHOWING else Kind.UNKNOWN))]
+    return [Part(tuple(lines), Magic(whole, Kind.HARMLESS if name in SHOWING else kind_of(whole)))]
 
 
 def dedented(source: str) -> str:

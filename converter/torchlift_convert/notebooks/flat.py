@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from torchlift_convert.names import access
 from torchlift_convert.notebooks.cells import Part, parts_of
 from torchlift_convert.notebooks.document import Notebook
 from torchlift_convert.notebooks.magics import Kind, Magic, names_in
@@ -59,14 +60,14 @@ def flatten(notebook: Notebook) -> Flat:
     while mark in notebook.text:
         mark += "_"
     parts = {cell.number: parts_of(cell.source) for cell in notebook.cells}
-    text, magics, _, _ = _joined(parts, mark, frozenset())
+    text, magics, _, _ = _joined(parts, mark, {})
     bound = _bound(text)
     text, magics, lines, bodies = _joined(parts, mark, bound)
     return Flat(text, tuple(lines), tuple(magics), bodies, mark)
 
 
 def _joined(
-    parts: dict[int, list[Part]], mark: str, bound: frozenset[str]
+    parts: dict[int, list[Part]], mark: str, bound: dict[str, int]
 ) -> tuple[str, list[Magic], list[Line], dict[int, tuple[int, int]]]:
     text: list[str] = []
     magics: list[Magic] = []
@@ -83,7 +84,7 @@ def _joined(
             if part.magic is None:
                 text += part.lines
                 continue
-            text += [part.indent + line for line in _stand_in(part, len(magics), mark, bound)]
+            text += [part.indent + line for line in _stand_in(part, len(magics), mark, bound, len(text) + 1)]
             magics.append(part.magic)
         bodies[cell] = (first, len(lines))
     return "\n".join(text) + "\n", magics, lines, bodies
@@ -94,34 +95,37 @@ def heading(cell: int) -> str:
     return f"# %% cell {cell}"
 
 
-def _stand_in(part: Part, number: int, mark: str, bound: frozenset[str]) -> list[str]:
+def _stand_in(part: Part, number: int, mark: str, bound: dict[str, int], line: int) -> list[str]:
     """The statement in a magic's place, over as many lines."""
     magic = part.magic
     assert magic is not None
     if magic.kind is Kind.TIMED:
         return [f"{magic.code}  # {mark} {number}"]
-    names = sorted((names_in(magic) - {t.strip() for t in magic.targets.split(",")}) & bound)
-    if magic.kind is Kind.HARMLESS:  # one that asks for a name that is not there says so, and goes on
-        names = []
+    targets = magic.targets
+    names: list[str] = []
+    if magic.kind is Kind.BINDING:  # it may give any name above it another value, which may depend on all of them
+        names = [n for n, at in bound.items() if at < line or part.indent]
+        targets = targets or "".join(f"{name}, " for name in names).strip()
+    elif magic.kind is Kind.UNKNOWN:
+        names = sorted((names_in(magic) - {t.strip() for t in targets.split(",")}) & bound.keys())
     inside = ", ".join([f'"{mark} {number}"', *names])
     if magic.kind is Kind.HARMLESS:
         start, end = "(", f"{inside},)"
     else:
-        start, end = f"{magic.targets + ' = ' if magic.targets else ''}{mark}(", f"{inside})"
+        start, end = f"{targets + ' = ' if targets else ''}{mark}(", f"{inside})"
     gaps = len(part.lines) - 2
     return [start + end] if gaps < 0 else [start, *[""] * gaps, end]
 
 
-def _bound(text: str) -> frozenset[str]:
-    """Names that the script binds somewhere."""
+def _bound(text: str) -> dict[str, int]:
+    """Names that the script binds somewhere, but by imports, and the line of the first statement that does."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            found.add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(node.name)
-    return frozenset(found)
+        return {}
+    found: dict[str, int] = {}
+    for stmt in tree.body:
+        for name in sorted(access(stmt).binds):
+            if not isinstance(stmt, (ast.Import, ast.ImportFrom)):
+                found.setdefault(name, stmt.lineno)
+    return found

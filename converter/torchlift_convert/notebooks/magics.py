@@ -5,6 +5,7 @@ Sources: IPython's documentation, "Built-in magic commands" and "IPython referen
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from enum import StrEnum
 class Kind(StrEnum):
     HARMLESS = "harmless"  # shows something, or sets how things are shown
     UNKNOWN = "unknown"  # may do anything
+    BINDING = "binding"  # may do anything, to the notebook's variables too
     TIMED = "timed"  # runs the rest of the line as it would run without the magic
 
 
@@ -29,6 +31,17 @@ SHOWING = frozenset("html HTML javascript js latex markdown svg SVG".split())
 
 # Cell magics that run the cell as it would run without them.
 RUNNING = frozenset("time capture".split())
+
+# Magics that leave the notebook's variables alone, whatever else they do; of others nothing is known.
+APART = frozenset(
+    """
+    timeit cd env set_env pip conda mamba uv mkdir rm rmdir cp mv cat ll la ldir lk lf lx man more less
+    save notebook bookmark dirs pushd popd dhist logstart logstop logon logoff logstate tb debug
+    rehashx system sx sc alias unalias gui watermark wandb
+    nvprof writefile file bash sh script perl ruby cmd python python2 python3 pypy R cython
+    """.split()
+)
+CODE = frozenset("timeit".split())  # those of them that run Python
 
 # Magics that may stand without their sign (automagic), where the line is no Python.
 AUTOMATIC = frozenset("cd ls pwd pip conda mkdir rm cp mv cat env run matplotlib load_ext who whos timeit time".split())
@@ -68,15 +81,28 @@ def magic_of(text: str) -> Magic | None:
 
 
 def _line_magic(text: str, said: str) -> Magic:
-    name, _, rest = said.lstrip().partition(" ")
-    if name.rstrip() == "time" and _is_python(rest.strip()) and "\n" not in rest.strip():
+    word, _, rest = said.strip().partition(" ")
+    if word == "time" and _is_python(rest.strip()) and "\n" not in rest.strip():
         return Magic(text, Kind.TIMED, code=rest.strip())
-    return Magic(text, Kind.HARMLESS if name.split("\n")[0].strip() in QUIET else Kind.UNKNOWN)
+    return Magic(text, Kind.HARMLESS if word.split("\n")[0] in QUIET else kind_of(text))
+
+
+def kind_of(text: str) -> Kind:
+    """Whether a magic that is not harmless may bind names: all that are not known, and those that are told to."""
+    first = text.split("\n")[0]
+    if first.startswith("!"):
+        return Kind.UNKNOWN
+    apart = name_of(text) in APART and not re.search(r"\s--(?:out|err)\b", first)
+    return Kind.UNKNOWN if apart else Kind.BINDING
+
+
+def name_of(text: str) -> str:
+    """The word that a magic's line begins with, '' for a shell command."""
+    found = re.match(r"%{0,2}\s*(\w+)", text)
+    return found[1] if found is not None else ""
 
 
 def _is_python(text: str) -> bool:
-    import ast
-
     try:
         return len(ast.parse(text).body) == 1
     except (SyntaxError, ValueError):
@@ -84,13 +110,25 @@ def _is_python(text: str) -> bool:
 
 
 def names_in(magic: Magic) -> set[str]:
-    """Identifiers that a magic may read: of a shell command those behind $ and in braces, else all."""
+    """Identifiers that a magic may read: those of the Python in it; of a shell command those behind $ and in braces."""
     text = magic.text
-    if text.startswith("from __future__"):
-        return set()
-    if "!" in text[: text.find("=") + 2] or text.startswith(
-        ("!", "%%bash", "%%sh", "%%script", "%pip", "%conda", "%cd")
-    ):
-        said = [a or b for a, b in re.findall(r"\{([^{}]*)\}|\$([A-Za-z_]\w*)", text)]
-        return {name for part in said for name in NAME.findall(part)}
+    if name_of(text) in CODE:
+        return _read_by(text)
+    said = [a or b for a, b in re.findall(r"\{([^{}]*)\}|\$([A-Za-z_]\w*)", text.split("\n")[0])]
+    return {name for part in said for name in NAME.findall(part)}
+
+
+def _read_by(text: str) -> set[str]:
+    """Names that the Python behind a magic's options reads and does not bind."""
+    words = text.partition("\n")
+    rest = words[0].split()[1:]
+    for skip in range(len(rest) + 1):
+        code = " ".join(rest[skip:]) + words[1] + words[2]
+        try:
+            names = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)]
+        except (SyntaxError, ValueError):
+            continue
+        if skip or not rest or not rest[0].startswith("-"):
+            bound = {n.id for n in names if not isinstance(n.ctx, ast.Load)}
+            return {n.id for n in names if isinstance(n.ctx, ast.Load)} - bound
     return set(NAME.findall(text))

@@ -116,6 +116,29 @@ def test_a_shell_command_reads_only_what_it_names() -> None:
     assert refused(text).refusals[0].code == "TL120"
 
 
+def test_a_magic_that_may_bind_names_hides_what_they_hold() -> None:
+    plain = lifted(book("%run common.py", HEAD, DATA, MODEL, LOOP))
+    assert plain.optimization is Optimization.AUTOMATIC
+    result = through_cells(book(HEAD, DATA, MODEL, "%run other.py", LOOP), Options(), convert)
+    assert result.optimization is not Optimization.AUTOMATIC
+    assert result.datamodule is None
+
+
+def test_names_that_a_magic_makes_for_itself_are_not_read() -> None:
+    text = book(HEAD, DATA, MODEL, "%timeit -n 1 [x for x in range(3)]", "%%writefile util.py\nx = loss\n", LOOP)
+    assert lifted(text).optimization is Optimization.AUTOMATIC
+
+
+def test_files_are_read_before_a_command_that_may_write_them() -> None:
+    saved = "import numpy as np\nY = torch.tensor(np.load('y.npy'))"
+    found = sources(
+        lifted(book(HEAD, saved, "!python make.py", DATA.replace("X.sum(1, keepdim=True)", "Y"), MODEL, LOOP)).code
+        or ""
+    )
+    text = "\n".join(found)
+    assert text.index("np.load") < text.index("!python make.py")
+
+
 @pytest.mark.parametrize("said", ["print(Out[4])", "print(_)", "print(_4)", "print(In[1])"])
 def test_the_history_of_cells_is_refused(said: str) -> None:
     (told,) = refused(book(HEAD, DATA, MODEL, LOOP, said)).refusals
