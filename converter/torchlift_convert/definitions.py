@@ -107,6 +107,18 @@ def definitions(program: Program, nest: Nest, callers: Callers) -> dict[Var, lis
     return found
 
 
+def entering(nest: Nest, found: dict[Var, list[Definition]]) -> dict[Var, list[Definition]]:
+    """The definitions without those behind the loops, for variables that are surely bound before: what the loops meet.
+
+    Where a loop goes round them, what is behind them comes before them as well.
+    """
+    if nest.repeated:
+        return found
+    later = set(walk_statements(nest.post))
+    sure = flow_over([Item(s, nest.home) for s in nest.pre]).must
+    return {v: [d for d in ds if v not in sure or d.stmt not in later] or ds for v, ds in found.items()}
+
+
 def _add_owned(found: dict[Var, list[Definition]], program: Program, seen: set[ast.AST]) -> None:
     """Add where attributes of the script's object are bound, and what its constructor is given, back to the callers."""
     assert program.owner is not None

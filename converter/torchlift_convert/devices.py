@@ -43,9 +43,11 @@ def moves(fact: F.Fact | None, frame: Frame, roles: Roles, program: Program) -> 
     return variable(fact.device, frame) in roles.devices
 
 
-def placement_of(program: Program, nest: Nest, roles: Roles, kept: list[Item], judge: Judge) -> Placement:
-    """Where the script computes."""
-    placement = _placement_of(program, nest, roles, kept, judge)
+def placement_of(
+    program: Program, nest: Nest, roles: Roles, kept: list[Item], judge: Judge, pinned: frozenset[Var]
+) -> Placement:
+    """Where the script computes. ``pinned``: what functions and classes read by name when they run."""
+    placement = _placement_of(program, nest, roles, kept, judge, pinned)
     if placement.devices != "1" or not _sets_device(program):
         return placement
     return replace(placement, devices=_only_on_gpu("[torch.cuda.current_device()]", placement.accelerator))
@@ -68,7 +70,9 @@ def _only_on_gpu(devices: str, accelerator: str) -> str:
     return f"{devices} if {test} else 1" if accelerator == test.join(ends) else "1"
 
 
-def _placement_of(program: Program, nest: Nest, roles: Roles, kept: list[Item], judge: Judge) -> Placement:
+def _placement_of(
+    program: Program, nest: Nest, roles: Roles, kept: list[Item], judge: Judge, pinned: frozenset[Var]
+) -> Placement:
     moved_to = _device_variables(program, nest, roles)
     if not moved_to:
         return _without_device(program, nest, roles)
@@ -80,7 +84,7 @@ def _placement_of(program: Program, nest: Nest, roles: Roles, kept: list[Item], 
     if len(places) == 1 and places[0].value is not None:
         text = _accelerator(places[0].value, places[0].frame, program)
         if text is not None:
-            if var.frame is nest.home and places[0].stmt in nest.pre:
+            if var.frame is nest.home and places[0].stmt in nest.pre and var not in pinned:
                 hooks = {id(i) for i in nest_items(nest)}
                 if not any(var in judge.reads(i) for i in kept if i.frame is nest.home and id(i) not in hooks):
                     gone = Gone(FateKind.TRAINER, f"Trainer(accelerator={text})")

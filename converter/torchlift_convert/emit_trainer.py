@@ -97,19 +97,25 @@ class TrainerWriter:
         devices = [v for v in plan.roles.devices if v.frame in (plan.nest.home, plan.program.module)]
         made = [d.stmt for v in devices for d in plan.roles.definitions.get(v, [])]
         if devices and not any(s in plan.dropped for s in made):
-            return [f"{plan.module.instance}.to({devices[0].name})  # {MOVED_BACK}"]
+            device = self._in_names(devices[0].said(plan.nest.home.scope))
+            return [f"{plan.module.instance}.to({device})  # {MOVED_BACK}"]
         if plan.accelerator.startswith('"gpu" if '):
             condition = plan.accelerator.removeprefix('"gpu" if ').removesuffix(' else "cpu"')
-            return [f'{plan.module.instance}.to("cuda" if {condition} else "cpu")  # {MOVED_BACK}']
+            device = f'"cuda" if {self._in_names(condition)} else "cpu"'
+            return [f"{plan.module.instance}.to({device})  # {MOVED_BACK}"]
         return []
+
+    def _in_names(self, text: str) -> str:
+        """An argument in the names of the place where the Trainer is made: what the data needs may stand in there."""
+        return rewrite_text(text, self.plan.nest.home, self.env)
 
     def _arguments(self) -> list[str]:
         plan = self.plan
-        count = rewrite_text(plan.max_epochs, plan.nest.home, self.env)
-        out = [f"max_epochs={count}", f"accelerator={plan.accelerator}", f"devices={plan.devices}"]
+        told = {"max_epochs": plan.max_epochs, "accelerator": plan.accelerator, "devices": plan.devices}
+        out = [f"{name}={self._in_names(text)}" for name, text in told.items()]
         if plan.regions.clip is not None:
             clip = plan.regions.clip[0]
-            out.append(f"gradient_clip_val={ast.unparse(clip.limit)}")
+            out.append(f"gradient_clip_val={self._in_names(ast.unparse(clip.limit))}")
             if clip.algorithm != "norm":
                 out.append(f'gradient_clip_algorithm="{clip.algorithm}"')
         if plan.regions.scaler is not None:

@@ -10,7 +10,7 @@ from torchlift_convert.callers import Callers, callers_of
 from torchlift_convert.definitions import Definition as Definition
 from torchlift_convert.definitions import add_definitions as add_definitions
 from torchlift_convert.definitions import assigned as assigned
-from torchlift_convert.definitions import definitions
+from torchlift_convert.definitions import definitions, entering
 from torchlift_convert.definitions import expression as expression
 from torchlift_convert.definitions import nest_items as nest_items
 from torchlift_convert.definitions import variable as variable
@@ -81,11 +81,12 @@ def assign_roles(program: Program, nest: Nest) -> Roles:
     tracer = Tracer(program, defs)
     handed = _handed(program, nest.home, callers, defs, returned) | _owned(program, defs, tracer)
     found = updaters(program, nest, callers, defs, tracer)
-    seeds = seeds_of(nest, defs, found.optimizers, found.held)
+    met = entering(nest, defs)
+    seeds = seeds_of(nest, met, found.optimizers, found.held)
     stand_ins = _stand_ins(nest.home, callers) | found.stand_ins | _attributes_for(nest, defs, seeds, tracer)
-    models, every = trained_models(defs, seeds, {*found.optimizers, *found.held}, stand_ins, found.inner)
+    models, every = trained_models(met, seeds, {*found.optimizers, *found.held}, stand_ins, found.inner)
     namespaces = frozenset(made_by(F.MakesNamespace))
-    tensors = trained_tensors(program, defs, found.optimizers, stand_ins, namespaces) | found.company
+    tensors = trained_tensors(program, met, found.optimizers, stand_ins, namespaces) | found.company
     return Roles(
         definitions=defs,
         optimizers=found.optimizers,

@@ -201,7 +201,8 @@ def _finish(ctx: Context, draft: Draft) -> Plan:
     alias_after += tuple(v for v in ctx.epoch_variable() if v in ctx.storage.needed_after - ctx.storage.pinned)
     alias_after += tuple(v for v in _known_by_name(ctx, draft) if v not in (*alias_after, *alias_before))
     own = [Item(without_moves(s, ctx.home, ctx.roles, ctx.program), ctx.home) for s in [*draft.init, *draft.config]]
-    placement = placement_of(ctx.program, ctx.nest, ctx.roles, [*before, *after, *own, *ctx.hooks], ctx.judge)
+    kept = [*before, *after, *own, *ctx.hooks]
+    placement = placement_of(ctx.program, ctx.nest, ctx.roles, kept, ctx.judge, ctx.pinned)
     ctx.dropped |= placement.gone
     epochs = epochs_of(ctx.nest, ctx.program)
     read = {v for v, _ in ctx.hook_refs} - ctx.storage.pinned

@@ -126,3 +126,47 @@ for step in range(3):
 """
     code = converted(source).code
     assert code is not None and "devices=[device]" not in code
+
+
+BRANCHES = """
+if torch.cuda.is_available():
+    device = torch.device('cuda:{}'.format(0))
+else:
+    device = torch.device('cpu')
+"""
+ON_DEVICE = """
+torch.manual_seed(0)
+inputs = torch.randn(16, 4, device=device)
+train_loader = DataLoader(TensorDataset(inputs, (inputs.sum(1) > 0).long()), batch_size=4, shuffle=True)
+model = nn.Linear(4, 2)
+model.to(device)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+"""
+
+
+def test_a_device_that_the_data_is_made_on(tmp_path: Path) -> None:
+    loop = LOOP.format(x="x", t="t")
+    code = same(IMPORTS + BRANCHES + ON_DEVICE + loop + "print(model(inputs).sum().item())\n", tmp_path).code
+    assert code is not None and "accelerator=data.device.type" in code
+    assert "lit_model.to(data.device)" in code or "model.to(data.device)" in code
+
+
+READ_BY_A_CLASS = """
+class Shifted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = Net()
+
+    def forward(self, x):
+        return self.net(x) + torch.zeros(1).to(device)
+
+"""
+
+
+@pytest.mark.parametrize("place", ["before the class", "behind the class"])
+def test_a_device_that_only_a_class_reads_when_it_runs(place: str, tmp_path: Path) -> None:
+    device = 'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")\n'
+    top = device + READ_BY_A_CLASS if place.startswith("before") else READ_BY_A_CLASS + device
+    made = "model = Shifted()\nmodel.to(device)\noptimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+    code = same(IMPORTS + DATA + top + made + LOOP.format(x="x", t="t"), tmp_path).code
+    assert code is not None and device in code

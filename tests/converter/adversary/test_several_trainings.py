@@ -314,3 +314,37 @@ print(best, evaluate(model, loader), optimizer.param_groups[0]["lr"])
 @pytest.mark.parametrize("mode", ["test", "train"])
 def test_a_branch_that_may_not_be_taken_leaves_names_behind(mode: str, tmp_path: Path) -> None:
     same(script(BRANCH.replace('"test"', f'"{mode}"')), tmp_path)
+
+
+TENSORS_THEN_A_MODEL = """
+import torch
+import torch.nn as nn
+
+torch.manual_seed(0)
+x = torch.tensor([[1.0], [2.0], [3.0]])
+y = torch.tensor([[1.0], [2.0], [3.0]])
+w = torch.zeros(1, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.01)
+torch.mean((x * w - y) ** 2).backward()
+optimizer.step()
+w = torch.zeros(1, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.01)
+for epoch in range(4):
+    cost = torch.mean((x * w - y) ** 2)
+    optimizer.zero_grad()
+    cost.backward()
+    optimizer.step()
+    print(epoch, w.item(), cost.item())
+
+model = nn.Linear(1, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+torch.mean((model(x) - y) ** 2).backward()
+optimizer.step()
+"""
+
+
+@pytest.mark.parametrize("second", [True, False], ids=["trained too", "made only"])
+def test_a_model_that_is_made_behind_the_loops_is_not_theirs(second: bool, tmp_path: Path) -> None:
+    loop = TENSORS_THEN_A_MODEL[TENSORS_THEN_A_MODEL.index("for epoch") : TENSORS_THEN_A_MODEL.index("\nmodel =")]
+    again = loop.replace("x * w", "model(x)").replace("w.item(), ", "") if second else ""
+    same(TENSORS_THEN_A_MODEL + again + "print(model(x).sum().item())\n", tmp_path)
