@@ -13,6 +13,7 @@ from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.hidden import Hidden, acts
 from torchlift_convert.ledger import became_of, fates_of
 from torchlift_convert.links import Links
+from torchlift_convert.lowering.lower import Lowered, lower
 from torchlift_convert.pipeline import Training, emit, find, findings_of, make_plan
 from torchlift_convert.plan import Plan
 from torchlift_convert.several import HIDDEN, Go, carried, convert_all, stays, to_original
@@ -43,11 +44,32 @@ def convert(source: str | bytes, options: Options | None = None) -> Result:
         return Result(Status.ALREADY)
     if directives.read(text).skip and "backward" in text:
         return Result(Status.SKIPPED)
-    links = None if already else _links(text, tree, options)
+    lowered = _lowered(text, tree)
+    if isinstance(lowered, Result):
+        return directives.apply(directives.read(text), lowered)
+    if lowered is not None:
+        vouched = lowered.vouched(options.vouched)
+        return lowered.told(_in_project(lowered.text, python_tree(lowered.text), replace(options, vouched=vouched)))
+    return _in_project(text, tree, options)
+
+
+def _in_project(text: str, tree: ast.Module, options: Options) -> Result:
+    """The conversion of a plain script, with what it uses of its project."""
+    links = None if is_lightning(tree) else _links(text, tree, options)
     if links is None:
         return _told(text, tree, None, options.target, options.vouched)
     vouched = frozenset((code, links.line_of(line)) for code, line in options.vouched)
     return links.in_files(_told(links.text, python_tree(links.text), links, options.target, vouched))
+
+
+def _lowered(text: str, tree: ast.Module) -> Lowered | Result | None:
+    """The plain loop of a script that trains through an object of another framework; None where it does not."""
+    if "Accelerator(" not in text or "backward" not in text:
+        return None
+    try:
+        return lower(text, tree)
+    except Refuse as refusal:
+        return Result(Status.REFUSED, diagnostics=(refusal.diagnostic,))
 
 
 def _told(

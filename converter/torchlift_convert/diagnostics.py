@@ -26,6 +26,7 @@ CODES: dict[str, str] = {
     "TL310": "the model is never put back into training mode",
     "TL401": "gradients are clipped while they are scaled",
     "TL501": "training in several processes",
+    "TL502": "a framework's object that does more than a plain loop in one process",
     "TL701": "the data cannot be told apart from the rest",
     "TL702": "the batches come from something that a Trainer cannot iterate",
     "TL801": "a class of Lightning's that cannot be told or taken apart",
