@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format codes test-templates test-extras samples bench chaos mutants grammar corpus clean
+.PHONY: help demo test lint format codes test-templates test-extras samples bench chaos mutants everyfile grammar corpus clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,7 +56,7 @@ bench: $(STAMP)  ## Measure speed, as ratios to a bare loop; fails when a limit 
 
 # A failure of one does not keep the others from running.
 test-extras: $(STAMP)  ## The slow rest: chaos, mutants, grammar, templates, the whole of every sample
-	@status=0; for target in chaos mutants grammar test-templates; do $(MAKE) --no-print-directory $$target || status=1; done; \
+	@status=0; for target in chaos mutants everyfile grammar test-templates; do $(MAKE) --no-print-directory $$target || status=1; done; \
 		$(BIN)/python -m pytest tests/e2e/test_samples.py || status=1; exit $$status
 
 chaos: $(STAMP)  ## Kill training at any moment; nothing may be lost: make chaos [KILLS=200] [SEED=0]
@@ -68,6 +68,9 @@ mutants: $(STAMP)  ## Test the tester: verify has to catch every wrong twin
 grammar: $(STAMP)  ## Convert scripts that a grammar makes up: make grammar [EXAMPLES=2000] [SEED=0]
 	TORCHLIFT_GRAMMAR_EXAMPLES=$(or $(EXAMPLES),400) TORCHLIFT_GRAMMAR_SEED=$(or $(SEED),1) \
 		$(BIN)/python -m pytest -n $(WORKERS) tests/converter/grammar
+
+everyfile: $(STAMP)  ## Convert every file of the standard library and of all packages; none may crash the converter
+	$(BIN)/python tests/everyfile/run.py
 
 # CORPUS holds the harness (compare.py and its manifest), SRC the checked-out scripts; neither is part of this repository.
 corpus: $(STAMP)  ## Measure the converter on public scripts: make corpus CORPUS=<dir> SRC=<dir> [ONLY='ex-*']
