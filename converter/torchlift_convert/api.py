@@ -40,7 +40,7 @@ def convert(source: str | bytes, options: Options | None = None) -> Result:
     except Unreadable as error:
         return _unreadable(error)
     already = is_lightning(tree)
-    if already and "backward" not in text:
+    if already and not _may_train(text, tree):
         return Result(Status.ALREADY)
     if directives.read(text).skip and "backward" in text:
         return Result(Status.SKIPPED)
@@ -76,10 +76,15 @@ def _told(
     text: str, tree: ast.Module, links: Links | None, target: Target, vouched: frozenset[tuple[str, int]]
 ) -> Result:
     """The conversion of a text, as far as its comments want to hear of it."""
-    if "backward" not in text:
+    if not _may_train(text, tree):
         return Result(Status.NO_LOOP)
     said = directives.read(text)
     return directives.apply(said, _convert(text, tree, links, target, said.vouched() | vouched))
+
+
+def _may_train(text: str, tree: ast.Module) -> bool:
+    """Is there a ``backward`` of something at all? Most files that have the word in them speak of other things."""
+    return "backward" in text and any(isinstance(n, ast.Attribute) and n.attr == "backward" for n in ast.walk(tree))
 
 
 def _convert(
@@ -115,7 +120,9 @@ def _one(training: Training, target: Target) -> Go:
         check(training.program.script, rendered)
     except (Refuse, Broken) as refusal:
         hidden = isinstance(refusal, Hidden)
-        return Go(Result(Status.REFUSED, diagnostics=(refusal.diagnostic,), hidden=hidden), training.place)
+        return Go(
+            Result(Status.REFUSED, diagnostics=(refusal.diagnostic,), hidden=hidden), training.place, last=training.last
+        )
     return Go(
         Result(
             Status.CONVERTED,
@@ -131,6 +138,7 @@ def _one(training: Training, target: Target) -> Go:
         ),
         place=training.place,
         ranked=_ranked(plan),
+        last=training.last,
     )
 
 

@@ -51,6 +51,7 @@ class Training:
     site: Site
     place: Span
     rank: int = 0
+    last: bool = False  # no other is left
 
 
 def find(script: Script, refused: frozenset[Span], original: Callable[[Span], Span]) -> Training | None:
@@ -72,7 +73,7 @@ def find(script: Script, refused: frozenset[Span], original: Callable[[Span], Sp
     trainings = [Training(program, finder, s, original(span_of(s.outer)), n) for n, s in enumerate(sites)]
     left = [one for one in trainings if one.place not in refused]
     free = [one for one in left if not one.site.within] or left
-    return free[-1] if free else None
+    return replace(free[-1], last=len(left) == 1) if free else None
 
 
 def make_plan(training: Training) -> Plan:

@@ -34,6 +34,7 @@ class Go:
     result: Result
     place: Span
     ranked: tuple[str, ...] = ()  # names that are numbered for the sake of other trainings
+    last: bool = False  # no other training is left
 
 
 # The text, the places that are done with, and what became of the original's statements so far; None: all is done.
@@ -62,7 +63,7 @@ def convert_all(text: str, step: Step, once: bool = False) -> Result | None:
         else:
             done = one.result if done is None else joined(done, told, one.result)
             numbered = [*one.ranked, *numbered]
-        if once:
+        if once or one.last:
             break
     if done is None:
         return min(refused.values(), key=lambda r: r.diagnostics[0].span, default=None)
