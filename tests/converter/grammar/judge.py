@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import traceback
 from pathlib import Path
 
-from tests.converter.traps.account import first_difference, run
+from tests.converter.traps.account import first_difference, run, silent
 
 from torchlift_convert.api import convert
 from torchlift_convert.types import Options, Result, Status, Target
@@ -25,15 +24,9 @@ def judge(source: str, target: Target = Target.TORCHLIFT) -> Result:
     with tempfile.TemporaryDirectory() as name:
         before = run(source, Path(name) / "before")
         try:
-            after = run(_silent(result.code) if target is Target.LIGHTNING else result.code, Path(name) / "after")
+            after = run(silent(result.code) if target is Target.LIGHTNING else result.code, Path(name) / "after")
         except Exception:
             raise AssertionError(f"{traceback.format_exc()}\n{source}\n=== became\n{result.code}") from None
     difference = first_difference(before, after)
     assert not difference, f"{difference}\n{source}\n=== became\n{result.code}"
     return result
-
-
-def _silent(code: str) -> str:
-    """Lightning draws its bar and its table of the model on standard output, among the lines of the script."""
-    asked = [f"{name}=False" for name in ("enable_progress_bar", "enable_model_summary") if name not in code]
-    return re.sub(r"\.Trainer\(", f".Trainer({', '.join([*asked, ''])}", code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import re
 import sys
 import types
 from dataclasses import dataclass, field
@@ -94,3 +95,9 @@ def first_difference(before: Account, after: Account) -> str:
         if getattr(before, what) != getattr(after, what):
             return f"{what}: {getattr(before, what)!s:.400} became {getattr(after, what)!s:.400}"
     return "" if len(before.steps) == len(after.steps) else f"{len(before.steps)} steps became {len(after.steps)}"
+
+
+def silent(code: str) -> str:
+    """Lightning draws its bar and its table of the model on standard output, among the lines of the script."""
+    asked = [f"{name}=False" for name in ("enable_progress_bar", "enable_model_summary") if name not in code]
+    return re.sub(r"\.Trainer\(", f".Trainer({', '.join([*asked, ''])}", code)
