@@ -38,7 +38,7 @@ from torchlift_convert.storage import store
 from torchlift_convert.streams import word_for
 from torchlift_convert.surroundings import surroundings
 from torchlift_convert.syntax import Script, span_of
-from torchlift_convert.trainer_args import resumes
+from torchlift_convert.trainer_args import may_have_none
 from torchlift_convert.types import Diagnostic, Optimization, Span, Target
 
 
@@ -132,7 +132,7 @@ def _plan(program: Program, nest: Nest) -> Plan:
     if bars:  # they stay what they were
         roles = replace(roles, bars=roles.bars - bars)
         regions = Cutter(program, nest, roles, judge).cut()
-    lazy = _needs_lazy(regions, roles, judge) or resumes(nest, program)
+    lazy = _needs_lazy(regions, roles, judge) or may_have_none(nest, program)
     storage = store(program, nest, roles, regions, judge)
     plan = assemble(Context(program, nest, roles, regions, storage, judge))
     header = regions.batches

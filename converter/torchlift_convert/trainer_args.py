@@ -46,9 +46,14 @@ def epochs_of(nest: Nest, program: Program) -> Epochs:
     return Epochs(_difference(end, start), ast.unparse(start), start)
 
 
-def resumes(nest: Nest, program: Program) -> bool:
-    """Does the script compute the first epoch, so that none may be left? A Trainer makes an iterator even then."""
+def may_have_none(nest: Nest, program: Program) -> bool:
+    """Is no epoch left by the script's own numbers? A Trainer makes an iterator even then, and iterators draw.
+
+    So it is when the script computes its first epoch, and when the count is written as zero.
+    """
     epochs = epochs_of(nest, program)
+    if epochs.count in ("0", "max(0, 0)"):
+        return True
     return epochs.count.startswith("max(") and not epochs.start.lstrip("-").isdigit()
 
 

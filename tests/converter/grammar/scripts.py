@@ -157,7 +157,7 @@ def loops(draw: st.DrawFn, feed: Feed, scheduler: str) -> Loops:
             draw(st.sampled_from((0, len(epoch)))),
             draw(st.sampled_from(("if epoch == 1: break", "if epoch == 1: continue"))),
         )
-    epochs = draw(st.sampled_from((2, 3, 1)))
+    epochs = draw(st.sampled_from((2, 3, 1, 0)))
     way = draw(st.sampled_from(("range", "range", "from one", "while", "list")))
     if way == "while":
         nest = ["epoch = 0", *inside(f"while epoch < {epochs}:", ["epoch += 1", *epoch])]

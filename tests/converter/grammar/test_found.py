@@ -15,6 +15,13 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
 criterion = nn.MSELoss()
 """
 LOADER = "loader = DataLoader(TensorDataset(X, Y), batch_size=8, shuffle=True)\n"
+STEP = """
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+"""
 CONVERTED = {
     "two tuples as the target of a stream": LOADER
     + """
@@ -29,6 +36,15 @@ for epoch in range(2):
         loss.backward()
         optimizer.step()
 """,
+    "no epoch: a Trainer makes an iterator, which draws": LOADER
+    + "for epoch in range(0):"
+    + STEP
+    + "print(model(X).sum().item())\n",
+    "no epoch, counted by hand": LOADER
+    + "epoch = 0\nwhile epoch < 0:\n    epoch += 1"
+    + STEP
+    + "print(model(X).sum().item())\n",
+    "no epoch behind the first": LOADER + "for epoch in range(1, 1):" + STEP + "print(torch.rand(1).item())\n",
 }
 
 
