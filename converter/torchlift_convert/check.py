@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 
+from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.names import access, free_names
 from torchlift_convert.render import Rendered
 from torchlift_convert.syntax import Script
@@ -28,10 +29,23 @@ def check(script: Script, rendered: Rendered) -> None:
     try:
         compile(rendered.text, "<converted>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)  # as notebooks may
     except SyntaxError as error:
+        _compiles(script)
         raise Broken(f"the output does not compile: line {error.lineno}: {error.msg}") from None
     new = undefined_names(rendered.tree) - undefined_names(script.tree)
     if new:
         raise Broken(f"the output uses {', '.join(sorted(new))}, which nothing defines")
+
+
+def _compiles(script: Script) -> None:
+    """Raise Refuse where the script itself parses and does not compile: a ``from __future__`` import in its middle."""
+    try:
+        compile(script.text, "<script>", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        line = error.lineno or 1
+        place = next((s for s in script.tree.body if s.lineno <= line <= (s.end_lineno or line)), None)
+        raise Refuse(
+            "TL902", f"Python does not compile this: {error.msg}.", place, "Mend it until Python runs it."
+        ) from None
 
 
 def undefined_names(tree: ast.Module) -> frozenset[str]:

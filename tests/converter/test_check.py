@@ -7,6 +7,7 @@ from textwrap import dedent
 
 import pytest
 
+from torchlift_convert.api import convert
 from torchlift_convert.check import Broken, check, undefined_names
 from torchlift_convert.render import Rendered
 from torchlift_convert.syntax import parse
@@ -55,6 +56,25 @@ def test_a_name_that_the_script_lacked_itself_is_its_own_affair() -> None:
 def test_output_that_does_not_compile_is_broken(text: str) -> None:
     with pytest.raises(Broken, match="does not compile: line"):
         check(parse("print(1)\n"), rendered(dedent(text)))
+
+
+def test_a_script_that_python_does_not_compile_is_told_so() -> None:
+    """Cells of a notebook, one behind the other, have such imports in the middle."""
+    source = """
+import torch
+
+model = torch.nn.Linear(1, 1)
+from __future__ import print_function
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+x = torch.ones(1, 1)
+for epoch in range(2):
+    loss = model(x).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+    told = convert(source).diagnostics[-1]
+    assert told.code == "TL902" and told.span.first == 5 and "__future__" in told.message
 
 
 def test_it_is_told_as_a_bug_of_ours() -> None:
