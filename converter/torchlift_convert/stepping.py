@@ -115,8 +115,11 @@ class Stepping:
         """Is a method of something called that may update weights in a way of its own?"""
         for node in nodes_of(item.stmt):
             match node:
-                case ast.Call(func=ast.Attribute(value=owner)) if variable(owner, item.frame) in self.roles.held:
-                    return True
+                case ast.Call(func=ast.Attribute(value=owner)):
+                    while isinstance(owner, (ast.Attribute, ast.Subscript)):
+                        owner = owner.value
+                    if variable(owner, item.frame) in self.roles.held:
+                        return True
         return False
 
     # -- automatic ----------

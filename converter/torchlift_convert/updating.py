@@ -6,6 +6,7 @@ An optimizer is known when everything that may have made it by the time the loop
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torchlift_convert import facts as F
@@ -13,10 +14,11 @@ from torchlift_convert.callers import Callers
 from torchlift_convert.definitions import Definition, add_definitions, nest_items, variable
 from torchlift_convert.kept import walk
 from torchlift_convert.making import Made, Makers
-from torchlift_convert.names import parameters
+from torchlift_convert.names import own_nodes, parameters
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, flow_over
 from torchlift_convert.recognisers import fact_of, facts_of
+from torchlift_convert.reserved import plain_name
 from torchlift_convert.surroundings import elsewhere, made_elsewhere
 from torchlift_convert.syntax import walk_statements
 from torchlift_convert.tracing import Tracer
@@ -123,6 +125,7 @@ def updaters(
     """Read which variables update the weights."""
     search = _Search(program, nest, callers, defs, tracer)
     stepped, zeroed, through = _used(program, nest)
+    parts = _stepped_parts(program, nest, defs)
     optimizers = search.of_kind(F.MakesOptimizer, stepped | zeroed | through)
     unsure = search.unsure(set(optimizers))
     optimizers = {v: made for v, made in optimizers.items() if v not in unsure}
@@ -135,8 +138,9 @@ def updaters(
             schedulers[var] = None
     if odd or not (stepped | through) & set(optimizers):
         others = _made_with_parameters(defs, {*optimizers, *odd})
-        held = frozenset({*optimizers, *schedulers, *odd, *others})
-        return Updaters({}, {}, frozenset(), held, frozenset(unsure), _why(odd, unsure, defs), frozenset(), [], {})
+        held = frozenset({*optimizers, *schedulers, *odd, *others, *parts})
+        why = _why(odd, unsure, defs) or _why_parts(parts)
+        return Updaters({}, {}, frozenset(), held, frozenset(unsure), why, frozenset(), [], {})
     for frame in search.makers.frames:
         add_definitions(defs, frame)
     taken = {*optimizers, *schedulers}
@@ -169,6 +173,61 @@ def _used(program: Program, nest: Nest) -> tuple[set[Var], set[Var], set[Var]]:
             if isinstance(fact, F.Step):
                 through |= {v for a in fact.node.args if (v := variable(a, item.frame)) is not None}
     return stepped, zeroed, through
+
+
+def _stepped_parts(program: Program, nest: Nest, defs: dict[Var, list[Definition]]) -> set[Var]:
+    """Variables for what holds an optimizer that the loops step: ``opts[0].step()``, ``net.optimizer.step()``."""
+    found: set[Var] = set()
+    for item in nest_items(nest):
+        for fact in facts_of(item.stmt, item.frame, program):
+            part = fact.receiver if isinstance(fact, F.Step) else None
+            if not isinstance(part, (ast.Attribute, ast.Subscript)):
+                continue
+            attributes = {n.attr for n in ast.walk(part) if isinstance(n, ast.Attribute)}
+            while isinstance(part, (ast.Attribute, ast.Subscript)):
+                part = part.value
+            var = variable(part, item.frame)
+            values = [(d.value, d.frame) for d in defs.get(var, []) if d.value is not None] if var is not None else []
+            values += _given_to_attributes(program, attributes)
+            values += _put_into(program, var) if var is not None else []
+            if var is not None and any(_makes_inside(v, f, program) for v, f in values):
+                found.add(var)
+    return found
+
+
+def _given_to_attributes(program: Program, attributes: set[str]) -> Iterator[tuple[ast.expr, Frame]]:
+    """What the script gives to attributes of these names."""
+    for frame in program.frames.values():
+        for node in own_nodes(frame.scope):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if isinstance(node, ast.Assign) and any(
+                isinstance(t, ast.Attribute) and t.attr in attributes for t in targets
+            ):
+                yield node.value, frame
+
+
+def _put_into(program: Program, var: Var) -> Iterator[tuple[ast.expr, Frame]]:
+    """What the script puts into a container: ``opts.append(...)``, ``opts["g"] = ...``."""
+    for frame in program.frames.values():
+        for node in own_nodes(frame.scope):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name() as owner), args=[*_, value]):
+                    if variable(owner, frame) == var:
+                        yield value, frame
+                case ast.Assign(targets=[ast.Subscript(value=ast.Name() as owner)], value=value):
+                    if variable(owner, frame) == var:
+                        yield value, frame
+
+
+def _makes_inside(value: ast.expr, frame: Frame, program: Program) -> bool:
+    calls = [n for n in ast.walk(value) if isinstance(n, ast.Call)]
+    return any(isinstance(fact_of(c, frame, program), F.MakesOptimizer) for c in calls)
+
+
+def _why_parts(parts: set[Var]) -> str | None:
+    """Why the Trainer cannot step what something else holds."""
+    name = min((v.name for v in parts), default=None)
+    return None if name is None else f"what steps is a part of '{plain_name(name)}'"
 
 
 def _one_fact(made: tuple[Made, ...]) -> F.MakesScheduler:

@@ -202,3 +202,68 @@ def test_a_model_with_a_train_of_its_own_is_refused() -> None:
     source = script((EVALUATE + FIT).replace("        self.train()\n", "").replace("def fit", "def train"))
     result = refused(source.replace("net.fit", "net.train"))
     assert result.diagnostics[0].code == "TL107"
+
+
+OWN = script(
+    """
+    def fit(self, loader, test_loader, epochs=2):
+        for epoch in range(epochs):
+            for x, y in loader:
+                self.optimizer.zero_grad()
+                self.cost = self.criterion(self(x), y)
+                self.cost.backward()
+                self.optimizer.step()
+            self.scheduler.step()
+            self.history.append(self.cost.item())
+    """
+).replace(
+    "        self.history = []\n",
+    "        self.history = []\n"
+    "        self.criterion = nn.CrossEntropyLoss()\n"
+    "        self.optimizer = torch.optim.Adam(self.parameters(), lr=0.01)\n"
+    "        self.scheduler = torch.optim.lr_scheduler.ExponentialLR(self.optimizer, 0.5)\n",
+)
+AGAIN = {
+    "once": "net.fit(loader, test_loader)",
+    "goes on": "net.fit(loader, test_loader)\nnet.fit(loader, test_loader, 1)\nprint(net.scheduler.get_last_lr())",
+    "another optimizer": "net.optimizer = torch.optim.SGD(net.parameters(), lr=0.3)\nnet.fit(loader, test_loader)",
+    "gradients": "net.fit(loader, test_loader)\nprint([p.grad.norm().item() for p in net.parameters()])",
+}
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_an_optimizer_that_the_model_holds_is_stepped_there(name: str, tmp_path: Path) -> None:
+    result = same(OWN.replace("net.fit(loader, test_loader)", AGAIN[name], 1), tmp_path)
+    assert result.optimization is Optimization.MANUAL
+    assert result.code is not None
+    assert "self.model.optimizer.step()" in result.code
+
+
+def test_one_batch_in_a_method(tmp_path: Path) -> None:
+    source = script(
+        """
+        def train_model(self, x, y):
+            self.train()
+            self.optimizer.zero_grad()
+            self.cost = F.cross_entropy(self.forward(x), y)
+            self.cost.backward()
+            self.optimizer.step()
+            return self.cost
+
+        def predict(self, x):
+            self.eval()
+            return self.forward(x)
+        """
+    ).replace(
+        "        self.history = []\n",
+        "        self.history = []\n        self.optimizer = torch.optim.Adam(self.parameters(), lr=0.01)\n",
+    )
+    loops = """
+for epoch in range(2):
+    mean = 0
+    for x, y in loader:
+        cost = net.train_model(x, y)
+        mean += cost / len(loader)
+    print(epoch, mean, net.predict(X).sum().item(), net.cost.item())
+"""
+    same(source.replace("net.fit(loader, test_loader)\n", loops), tmp_path)
