@@ -14,6 +14,7 @@ from torchlift_convert.hidden import Hidden, acts
 from torchlift_convert.ledger import became_of, fates_of
 from torchlift_convert.links import Links
 from torchlift_convert.lowering.lower import Lowered, lower
+from torchlift_convert.old import is_old, refuse_old_torch
 from torchlift_convert.pipeline import Training, emit, find, findings_of, make_plan
 from torchlift_convert.plan import Plan
 from torchlift_convert.several import HIDDEN, Go, carried, convert_all, stays, to_original
@@ -38,12 +39,28 @@ def convert(source: str | bytes, options: Options | None = None) -> Result:
         text = decode(source)
         tree = python_tree(text)
     except Unreadable as error:
-        return _unreadable(error)
+        return _unreadable(error, source)
     already = is_lightning(tree)
     if already and not _may_train(text, tree):
         return Result(Status.ALREADY)
     if directives.read(text).skip and "backward" in text:
         return Result(Status.SKIPPED)
+    result = _lowest(text, tree, options)
+    if result.status in (Status.CONVERTED, Status.REFUSED) and ("volatile" in text or ".data[0]" in text):
+        try:
+            refuse_old_torch(tree)
+        except Refuse as refusal:
+            return _refused(text, refusal)
+    return result
+
+
+def _refused(text: str, refusal: Refuse) -> Result:
+    refused = Result(Status.REFUSED, diagnostics=(refusal.diagnostic,))
+    return directives.apply(directives.read(text), refused)
+
+
+def _lowest(text: str, tree: ast.Module, options: Options) -> Result:
+    """The conversion of the plain loop that the script is, or that it has in an object of another framework."""
     lowered = _lowered(text, tree)
     if isinstance(lowered, Result):
         return directives.apply(directives.read(text), lowered)
@@ -64,10 +81,10 @@ def _in_project(text: str, tree: ast.Module, options: Options) -> Result:
 
 def _lowered(text: str, tree: ast.Module) -> Lowered | Result | None:
     """The plain loop of a script that trains through an object of another framework; None where it does not."""
-    if "Accelerator(" not in text or "backward" not in text:
+    if "backward" not in text:
         return None
     try:
-        return lower(text, tree)
+        return lower(text, tree) if "Accelerator(" in text else None
     except Refuse as refusal:
         return Result(Status.REFUSED, diagnostics=(refusal.diagnostic,))
 
@@ -161,9 +178,13 @@ def _links(text: str, tree: ast.Module, options: Options) -> Links | None:
     return linker.link(text, tree, modules, project.package)
 
 
-def _unreadable(error: Unreadable) -> Result:
+def _unreadable(error: Unreadable, source: str | bytes = "") -> Result:
+    """``source``: where the line stands that may be old Python."""
     span = Span(error.line or 1, error.line or 1)
-    return Result(Status.UNREADABLE, diagnostics=(Diagnostic("TL902", Severity.REFUSAL, str(error), span),))
+    lines = source.splitlines() if isinstance(source, str) else source.decode("utf-8", "replace").splitlines()
+    old = is_old(lines[error.line - 1]) if 0 < error.line <= len(lines) else ""
+    remedy = f"{old[0].upper()}{old[1:]}." if old else ""
+    return Result(Status.UNREADABLE, diagnostics=(Diagnostic("TL902", Severity.REFUSAL, str(error), span, remedy),))
 
 
 def is_lightning(tree: ast.Module) -> bool:

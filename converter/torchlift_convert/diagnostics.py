@@ -42,6 +42,7 @@ CODES: dict[str, str] = {
     "TL811": "loaders whose batches would come in another order",
     "TL900": "a bug of the converter",
     "TL902": "the text is not Python",
+    "TL903": "torch of before 0.4 that no longer runs",
     "TL910": "a comment that ignores nothing",
     "TL911": "a comment to torchlift that says nothing known",
 }

@@ -9,11 +9,11 @@ https://huggingface.co/docs/accelerate/package_reference/accelerator
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.kept import walk
-from torchlift_convert.lowering.accumulating import accumulate
+from torchlift_convert.lowering.accumulating import Accumulating
 from torchlift_convert.lowering.edits import Edited
 from torchlift_convert.lowering.prepared import Kind, Prepared, rows
 from torchlift_convert.syntax import walk_statements
@@ -40,6 +40,7 @@ class Accelerator:
     name: str
     prepared: Prepared
     device: str = "device"
+    conditions: set[ast.Attribute] = field(default_factory=set)  # ``sync_gradients`` that are written out
 
     def lower(self) -> None:
         """Raises Refuse where it does more than a plain loop in one process."""
@@ -101,9 +102,15 @@ class Accelerator:
             raise _refuse("the Accelerator's name is bound more than once", self.made, "Make one, under one name.")
         self._place()
         handed = self._handed()
-        for use in sorted(uses, key=lambda n: (n.lineno, n.col_offset)):
-            if isinstance(use.ctx, ast.Load) and use not in handed:
-                self._use(use)
+        asked = [n for n in uses if isinstance(n.ctx, ast.Load) and n not in handed]
+        for use in sorted(asked, key=self._rank):
+            self._use(use)
+
+    def _rank(self, use: ast.Name) -> tuple[int, int, int]:
+        """What is prepared is known first, then where batches are counted."""
+        what = getattr(self.parents[use], "attr", "")
+        order = 0 if what.startswith("prepare") else 1 if what == "accumulate" else 2
+        return order, use.lineno, use.col_offset
 
     def _place(self) -> None:
         """The statement that makes the Accelerator makes the device, under the name that the script has for it."""
@@ -222,8 +229,8 @@ class Accelerator:
             plain = isinstance(holder, ast.If) and holder.test is node and not holder.orelse
             if not (plain and self.edited.unwrap(holder, HERE)):  # type: ignore[arg-type]
                 self.edited.replace(node, "True")
-        elif what == "sync_gradients" and isinstance(holder, ast.If) and holder.test is node and not holder.orelse:
-            pass  # accumulating.py sees to it
+        elif what == "sync_gradients" and node in self.conditions:
+            pass  # the condition is written
         elif what in ("num_processes", "process_index", "local_process_index"):
             self.edited.replace(node, str(int(what == "num_processes")))
         else:
@@ -277,7 +284,9 @@ class Accelerator:
                     "a line of accumulate's block cannot be moved", stmt, "Put its comment and strings elsewhere."
                 )
             return
-        accumulate(stmt, self.name, self.steps, self.edited, self.parents, self.prepared)
+        one = Accumulating(stmt, self.name, self.steps, self.edited, self.parents, self.prepared)
+        one.write()
+        self.conditions |= one.conditions
 
     def _imports(self) -> None:
         """The import of accelerate goes; torch is imported where nothing else does that."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from torchlift_convert.kept import walk
@@ -29,6 +30,7 @@ class Edited:
     tree: ast.Module
     edits: list[Edit] = field(default_factory=list)
     gone: dict[ast.stmt, str] = field(default_factory=dict)
+    moved: Counter[int] = field(default_factory=Counter)  # lines, and by how many columns to the left
 
     def __post_init__(self) -> None:
         self._lines = self.text.splitlines(keepends=True)
@@ -82,8 +84,14 @@ class Edited:
                     return any(s not in self.gone for s in block)
         return True
 
-    def unwrap(self, stmt: ast.If | ast.With, why: str) -> bool:
-        """The body of a statement takes its place, one step to the left; False where a line of it cannot move."""
+    def insert_line(self, line: int, text: str) -> None:
+        self.put(self._starts[line - 1], self._starts[line - 1], text + "\n")
+
+    def unwrap(self, stmt: ast.If | ast.With, why: str, stay: Collection[int] = ()) -> bool:
+        """The body of a statement takes its place, one step to the left; False where a line of it cannot move.
+
+        ``stay``: lines that keep their place.
+        """
         body = stmt.body
         first = body[0].lineno
         step = body[0].col_offset - stmt.col_offset
@@ -99,16 +107,17 @@ class Edited:
             return False
         self.gone[stmt] = why
         self.put(self._starts[stmt.lineno - 1], header_end)
-        for line in range(first, (stmt.end_lineno or first) + 1):
-            text, start = self._lines[line - 1], self._starts[line - 1]
+        for line in (n for n in range(first, (stmt.end_lineno or first) + 1) if n not in stay):
+            text = self._lines[line - 1]
             if text[:step].isspace() and len(text.strip()):
-                self.put(start, start + step)
+                self.moved[line] += step
         return True
 
     def _outer(self) -> list[Edit]:
         """The edits in order; one inside of a bigger one has nothing left to change."""
         out: list[Edit] = []
-        for edit in sorted(self.edits, key=lambda e: (e.start, -e.end)):
+        left = [Edit(self._starts[n - 1], self._starts[n - 1] + by) for n, by in self.moved.items()]
+        for edit in sorted([*self.edits, *left], key=lambda e: (e.start, -e.end)):
             if out and edit.end <= out[-1].end and edit.start < out[-1].end:
                 continue
             assert not out or edit.start >= out[-1].end, "edits overlap"

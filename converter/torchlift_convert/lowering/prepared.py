@@ -118,6 +118,30 @@ class Prepared:
             return [expr] if whole else None
         return [expr]
 
+    def is_prepared(self, name: str) -> bool:
+        """Is it what prepare() gave, in each function that takes it too?"""
+        if name not in self.kinds:
+            return False
+        for function in (n for n in ast.walk(self.tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))):
+            names = [a.arg for a in ast.walk(function.args) if isinstance(a, ast.arg)]
+            if name not in names:
+                continue
+            if isinstance(function, ast.Lambda) or function not in self.tree.body or function.args.defaults:
+                return False
+            calls = [n for n in ast.walk(self.tree) if isinstance(n, ast.Call) and dotted(n.func) == function.name]
+            said = [n for n in ast.walk(self.tree) if isinstance(n, ast.Name) and n.id == function.name]
+            if len(calls) != len(said) or not all(self._hands(call, name, names.index(name)) for call in calls):
+                return False
+        return True
+
+    def _hands(self, call: ast.Call, name: str, place: int) -> bool:
+        """Does a call hand over something prepared, of the kind of that name?"""
+        given = [k.value for k in call.keywords if k.arg == name]
+        if not given and not any(isinstance(a, ast.Starred) for a in call.args):
+            given = call.args[place : place + 1]
+        kind = self.kinds[name]
+        return len(given) == 1 and isinstance(given[0], ast.Name) and self.kinds.get(given[0].id) is kind
+
     def _is_prepare(self, value: ast.expr) -> bool:
         return isinstance(value, ast.Call) and (dotted(value.func) or "").startswith(f"{self.accelerator}.prepare")
 

@@ -234,3 +234,94 @@ def test_a_class_of_that_name_that_is_not_accelerate_s_is_left_alone() -> None:
 
 def test_the_random_state_is_that_of_plain_torch(tmp_path: Path) -> None:
     _same(PLAIN + "print(torch.rand(1).item(), torch.initial_seed())\n", tmp_path)
+
+
+ACCUMULATE = """\
+for epoch in range(3):
+    model.train()
+    for x, y in loader:
+        with accelerator.accumulate(model):
+            loss = nn.functional.mse_loss(model(x), y)
+            accelerator.backward(loss)
+            # clip what was gathered
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            # and on
+            scheduler.step()
+            optimizer.zero_grad()
+    accelerator.print(epoch, loss.item(), scheduler.get_last_lr())
+"""
+
+
+def _accumulating(loop: str, steps: str = "4") -> str:
+    return HEAD + f"accelerator = Accelerator(gradient_accumulation_steps={steps})\n" + DATA + PREPARE + loop + SHOW
+
+
+@pytest.mark.parametrize("steps", ["1", "2", "4", "9"])
+def test_accumulating_steps_at_each_kth_batch_and_the_last(steps: str, tmp_path: Path) -> None:
+    result = _same(_accumulating(ACCUMULATE, steps), tmp_path)
+    assert "# and on" in (result.code or "")
+
+
+def test_gradients_cleared_at_the_head_of_the_block_are_lost_as_before(tmp_path: Path) -> None:
+    loop = ACCUMULATE.replace("            optimizer.zero_grad()\n", "").replace(
+        "            loss = nn", "            optimizer.zero_grad()\n            loss = nn"
+    )
+    _same(_accumulating(loop), tmp_path)
+
+
+def test_the_script_counts_its_batches_itself(tmp_path: Path) -> None:
+    loop = ACCUMULATE.replace("for x, y in loader", "for n, (x, y) in enumerate(loader)")
+    loop += "    print(n)\n"
+    _same(_accumulating(loop), tmp_path)
+
+
+def test_accumulating_in_a_function(tmp_path: Path) -> None:
+    function = "def train(accelerator, model, loader, optimizer, scheduler):\n"
+    function += "".join(f"    {line}\n" for line in ACCUMULATE.splitlines())
+    source = _accumulating("train(accelerator, model, loader, optimizer, scheduler)\n")
+    _same(source.replace("accelerator = ", function + "\n\naccelerator = "), tmp_path)
+
+
+def test_the_condition_behind_the_block_is_that_of_its_entry(tmp_path: Path) -> None:
+    loop = ACCUMULATE.replace(
+        "    accelerator.print(epoch",
+        '        if accelerator.sync_gradients:\n            print("step")\n    print(epoch',
+    )
+    _same(_accumulating(loop), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "line"),
+    [
+        ("            loss = nn", "            if epoch > 1:\n                break\n            loss = nn", "break"),
+        (
+            "            optimizer.step()\n",
+            "            if epoch:\n                optimizer.step()\n",
+            "  optimizer.step()",
+        ),
+        ("        with acc", "        optimizer.zero_grad()\n        with acc", "optimizer.zero_grad()"),
+        ("if accelerator.sync_gradients:", "if accelerator.sync_gradients and epoch:", "sync_gradients"),
+        ("in loader:", "in list(loader):", "list(loader)"),
+    ],
+)
+def test_batches_that_cannot_be_counted(now: str, then: str, line: str) -> None:
+    assert now in ACCUMULATE
+    source = _accumulating(ACCUMULATE.replace(now, then))
+    _refused(source, _line(source, line))
+
+
+def test_an_optimizer_by_another_name_in_a_function_is_refused() -> None:
+    function = "def train(accelerator, model, loader, opt, scheduler):\n"
+    function += "".join(f"    {line}\n" for line in ACCUMULATE.replace("optimizer", "opt").splitlines())
+    source = _accumulating("train(accelerator, model, loader, optimizer, scheduler)\n")
+    source = source.replace("accelerator = ", function + "\n\naccelerator = ")
+    _refused(source, _line(source, "opt.step()"), "waits")
+
+
+def test_a_scheduler_that_counts_the_batches_between_is_refused() -> None:
+    source = _accumulating(ACCUMULATE).replace(
+        "StepLR(optimizer, 4, 0.5)", "OneCycleLR(optimizer, 0.1, total_steps=20)"
+    )
+    _refused(source, _line(source, "scheduler.step()"), "counts")
