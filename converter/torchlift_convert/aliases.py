@@ -12,7 +12,7 @@ from torchlift_convert.deferred import reached_functions
 from torchlift_convert.definitions import assigned
 from torchlift_convert.kept import children
 from torchlift_convert.knowledge import FRESH_BUILTINS, FRESH_METHODS, QUIET_METHODS, TAKING
-from torchlift_convert.names import free_names, own_nodes, parameters
+from torchlift_convert.names import computed_by_definition, free_names, own_nodes, parameters
 from torchlift_convert.program import Frame, FunctionNode, Program, Var
 from torchlift_convert.roles import Roles
 from torchlift_convert.scopes import walk_statements_of_scope
@@ -90,6 +90,9 @@ class Holders:
             case ast.For(target=target, iter=source) | ast.AsyncFor(target=target, iter=source):
                 if self.holds(source, frame):
                     self._fill([target], frame)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                if any(self.holds(e, frame) for e in computed_by_definition(stmt)):
+                    self.found.add(frame.resolve(stmt.name))
             case ast.With(items=items) | ast.AsyncWith(items=items):
                 self._fill(
                     [i.optional_vars for i in items if i.optional_vars and self.holds(i.context_expr, frame)], frame
@@ -126,8 +129,11 @@ class Holders:
                 return self.holds(value, frame)
             case ast.NamedExpr(value=value) | ast.Await(value=value):
                 return self.holds(value, frame)
-            case ast.Lambda():
-                return any(frame.resolve(n) in self.found for n in free_names(expr).reads)
+            case ast.Lambda(args=spec):
+                defaults = [*spec.defaults, *(d for d in spec.kw_defaults if d)]
+                return any(frame.resolve(n) in self.found for n in free_names(expr).reads) or any(
+                    self.holds(d, frame) for d in defaults
+                )
             case ast.Call():
                 return self._call(expr, frame)
             case ast.Constant() | ast.JoinedStr() | ast.BinOp() | ast.UnaryOp() | ast.Compare():
@@ -152,7 +158,8 @@ class Holders:
                 function, cls = frame.function(called), self.program.module.classes.get(called)
                 if function is not None:
                     return function[0] in self._giving or bool(function[0].decorator_list)
-                return (cls is not None and self._class_reads(cls)) or any(self.holds(a, frame) for a in given)
+                held = cls is not None and (frame.resolve(called) in self.found or self._class_reads(cls))
+                return held or any(self.holds(a, frame) for a in given)
             case ast.Attribute(attr=attr) if attr in FRESH_METHODS:
                 return False
             case ast.Attribute(value=ast.Name(id=owner), attr=attr) if frame.resolve(owner) in self.roles.models:

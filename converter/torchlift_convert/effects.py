@@ -23,7 +23,7 @@ from torchlift_convert.knowledge import (
     WRITING,
     listed,
 )
-from torchlift_convert.names import access, declared_outer, own_nodes, parameters
+from torchlift_convert.names import access, computed_by_definition, declared_outer, own_nodes, parameters
 from torchlift_convert.program import Frame, FunctionNode, Item, Program, Var, item_flow, reads_of
 from torchlift_convert.syntax import nodes_of
 from torchlift_convert.unseen import binds_unseen, module_variables
@@ -202,12 +202,7 @@ class Judge:
 
     def _read_by_definition(self, item: Item) -> frozenset[Var]:
         """What defining a function or class reads: not what its body reads when it is called."""
-        heads: list[ast.expr] = list(item.stmt.decorator_list)  # type: ignore[attr-defined]
-        if isinstance(item.stmt, ast.ClassDef):
-            heads += item.stmt.bases
-        else:
-            spec = item.stmt.args  # type: ignore[attr-defined]
-            heads += [*spec.defaults, *(d for d in spec.kw_defaults if d)]
+        heads = computed_by_definition(item.stmt)  # type: ignore[arg-type]
         return frozenset(v for h in heads for n in access(h).reads for v in reads_of(item.frame, n))
 
     def read_through(self, item: Item) -> set[Var]:
@@ -248,7 +243,7 @@ class Judge:
             return set()
         stores = [
             (n.id, inner)
-            for func, inner in self.reached(item, self._called)
+            for func, inner in self.reached(item, self.called)
             for n in own_nodes(func)
             if isinstance(n, ast.Name) and "." in n.id and not isinstance(n.ctx, ast.Load)
         ]
@@ -271,13 +266,13 @@ class Judge:
     def _changed_through(self, item: Item) -> set[Var]:
         """What the script's functions that a statement calls bind or change outside of themselves."""
         found: set[Var] = self.bound_through(item)
-        for func, inner in self.reached(item, self._called):
+        for func, inner in self.reached(item, self.called):
             bound = frozenset[str]().union(*(access(s).binds for s in func.body)) & declared_outer(func)
             changed = self._changed_by(func, inner.outer or self.program.module)
             found |= {inner.resolve(n) for n in changed | bound if n not in inner.locals}
         return found
 
-    def _called(self, call: ast.Call, frame: Frame) -> list[Target]:
+    def called(self, call: ast.Call, frame: Frame) -> list[Target]:
         """The script's functions, or methods of that name, that a call may run."""
         if isinstance(call.func, ast.Attribute):
             return [(m, self.program.module) for m in self.methods.get(call.func.attr, ())]

@@ -108,6 +108,8 @@ def bind_call(
         expr = given.get(name, defaults.get(name))
         if expr is None:
             raise refuse(f"gives no '{name}'")
+        if name not in given and not is_lasting(expr, outer):
+            raise refuse(f"leaves '{name}' to a default value, which is made once, where the function is defined")
         stands = dotted(expr) is not None or (isinstance(expr, ast.Constant) and not _reads_odd(name, func, told))
         if name not in rebound and stands and not _rebound_meanwhile(expr, source, func):
             inner.bound[name] = Bound(expr, source)
@@ -120,6 +122,46 @@ def bind_call(
         binds.append(_binding(targets, starred.value, call, frame, inner))
     learn(inner, func.body, declared)
     return inner, binds
+
+
+def is_lasting(default: ast.expr, outer: Frame) -> bool:
+    """Is a default value, which is computed where the function is defined, the same when it is computed at a call?"""
+    match default:
+        case ast.Constant():
+            return True
+        case ast.UnaryOp(operand=inner):
+            return is_lasting(inner, outer)
+        case ast.BinOp(left=left, right=right):
+            return is_lasting(left, outer) and is_lasting(right, outer)
+        case ast.Tuple(elts=parts):
+            return all(is_lasting(p, outer) for p in parts)
+        case ast.Name() | ast.Attribute():
+            return dotted(default) is not None and _keeps(default, outer)
+        case ast.Call(func=func, args=args, keywords=keywords):
+            made = (dotted(func) or "").rpartition(".")[2]
+            told = all(is_lasting(a, outer) for a in [*args, *(k.value for k in keywords)])
+            return told and (made == "device" or made.endswith("Loss")) and _keeps(func, outer)
+    return False
+
+
+def _keeps(name: ast.expr, frame: Frame) -> bool:
+    """Does nothing bind the root of a dotted name behind the place where it stands?"""
+    var = frame.resolve(root_name(name))
+    if var.frame is None:
+        return True
+    scope = var.frame.scope
+    if isinstance(scope, ast.Module) and var.name in globals_bound_in(scope):
+        return False
+    return not any(var.name in _binds(n) and n.lineno > name.lineno for n in own_nodes(scope))  # type: ignore[attr-defined]
+
+
+def _binds(node: ast.AST) -> set[str]:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+            return {name}
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+    return set()
 
 
 def _binding(target: ast.expr, value: ast.expr, call: ast.Call, source: Frame, inner: Frame) -> Item:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from torchlift_convert.definitions import Definition
 from torchlift_convert.effects import Judge
 from torchlift_convert.facts import MakesLoader
+from torchlift_convert.growing import grows_behind, length_varies
 from torchlift_convert.kept import children, walk
 from torchlift_convert.program import Frame, Program, Var
 from torchlift_convert.recognisers import fact_of
@@ -101,11 +102,23 @@ def _oddity(made: MakesLoader, frame: Frame, roles: Roles, program: Program) -> 
     if own is not None and ast.unparse(own) != "None" and {"shuffle", "sampler", "batch_sampler"} & set(options):
         # samplers draw once more when they are asked for a batch behind the last, which a Trainer never does
         return "draws from a generator of its own, which a loop leaves in another state than a Trainer"
-    cls = _dataset_class(made, frame, roles, program)
+    if may_grow(made, frame, roles, program):
+        return "goes over a dataset of changing length, where a Trainer counts the batches once"
+    cls = dataset_class(made, frame, roles, program)
     if cls is not None and _streams(cls, program) and not _sized(cls):
         # without a length a Trainer fetches one batch ahead of the step
         return "goes over an IterableDataset without a length, of which a Trainer fetches one batch ahead"
     return None
+
+
+def may_grow(made: MakesLoader, frame: Frame, roles: Roles, program: Program) -> bool:
+    """May the dataset of a loader have another length later than when the loader is made?"""
+    cls = dataset_class(made, frame, roles, program)
+    if cls is not None:
+        return length_varies(cls, program)
+    var = variable(made.dataset, frame)
+    held = origins(var, roles) if var is not None else {}
+    return any(grows_behind(one, made.node, program) for one in held)
 
 
 def data_variables(roles: Roles, program: Program) -> frozenset[Var]:
@@ -195,7 +208,7 @@ def _kept_in(value: ast.expr) -> Iterator[ast.AST]:
             stack.extend(children(node))
 
 
-def _dataset_class(made: MakesLoader, frame: Frame, roles: Roles, program: Program) -> ast.ClassDef | None:
+def dataset_class(made: MakesLoader, frame: Frame, roles: Roles, program: Program) -> ast.ClassDef | None:
     """The class of the script that the dataset is an object of."""
     value: ast.expr | None = made.dataset
     dataset = variable(made.dataset, frame)

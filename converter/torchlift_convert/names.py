@@ -72,6 +72,20 @@ def free_names(func: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.C
     return Access(frozenset(reads - own), frozenset(binds & outer))
 
 
+def computed_by_definition(stmt: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.expr]:
+    """What defining a function or a class computes: decorators, defaults, bases, values in the body of the class."""
+    found: list[ast.expr] = list(stmt.decorator_list)
+    if not isinstance(stmt, ast.ClassDef):
+        return [*found, *stmt.args.defaults, *(d for d in stmt.args.kw_defaults if d)]
+    found += [*stmt.bases, *(k.value for k in stmt.keywords)]
+    for part in stmt.body:
+        if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found += computed_by_definition(part)
+        else:
+            found += [n for n in children(part) if isinstance(n, ast.expr)]
+    return found
+
+
 def declared_outer(func: ast.AST) -> frozenset[str]:
     """Names that a function declares ``global`` or ``nonlocal``."""
     found: set[str] = set()

@@ -17,6 +17,7 @@ from torchlift_convert.definitions import nest_items
 from torchlift_convert.diagnostics import Refuse
 from torchlift_convert.effects import Judge
 from torchlift_convert.gradients import looks_at_gradients, optimizes_inside, updates_by_hand
+from torchlift_convert.in_backward import InBackward, in_backward
 from torchlift_convert.nest import Nest
 from torchlift_convert.program import Frame, Item, Program, Var, dotted, flow_over, item_flow, reads_of, root_name
 from torchlift_convert.recognisers import facts_of
@@ -74,6 +75,10 @@ class Stepping:
     @cached_property
     def _holders(self) -> Holders:
         return Holders(self.program, self.roles)
+
+    @cached_property
+    def _backward(self) -> InBackward:
+        return in_backward(self.program, self.judge)
 
     def cut(self, body: list[Item], header: Header | None) -> Regions:
         """The regions of one batch."""
@@ -309,7 +314,10 @@ class Stepping:
             return False  # who catches it finds the weights after the step
         if any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in nodes_of(item.shape)):
             return False
-        return not self.judge.reads(item) & self._holders.found
+        if self._backward.writes and effects.writes:
+            return False
+        touched = self.judge.reads(item) | self.judge.changes(item)
+        return not self.judge.reads(item) & self._holders.found and not touched & self._backward.touches
 
     # -- dry runs ----------
 

@@ -30,9 +30,9 @@ from torchlift_convert.planning.naming import (
 from torchlift_convert.planning.objects import refuse_attributes, written_back
 from torchlift_convert.planning.optimizers import OptimizerPlanner
 from torchlift_convert.planning.parameters import ParameterPlanner, parameters_of
+from torchlift_convert.planning.refusals import refuse_readers, refuse_rebindings
 from torchlift_convert.program import Item, Var, item_flow
 from torchlift_convert.recognisers import facts_of
-from torchlift_convert.regions import Region
 from torchlift_convert.reserved import attribute_name, ranked, script_names, unique
 from torchlift_convert.roles import variable
 from torchlift_convert.syntax import nodes_of
@@ -41,12 +41,9 @@ from torchlift_convert.trainer_args import epochs_of
 
 def assemble(ctx: Context) -> Plan:
     """Decide everything: data, modules, optimizers, parameters, places, names."""
-    _refuse_rebound_roles(ctx)
+    refuse_rebindings(ctx)
     refuse_attributes(ctx)
-    _refuse_counted_by_hand(ctx)
-    _refuse_closures(ctx)
-    _refuse_named_expressions(ctx)
-    _refuse_handlers(ctx)
+    refuse_readers(ctx)
     drop_bars(ctx)
     drop_counter(ctx)
     data = DataPlanner(ctx).plan()
@@ -68,83 +65,6 @@ def assemble(ctx: Context) -> Plan:
             "Make the model and the optimizer in one place, after the options and the data.",
         )
     return _finish(ctx, draft)
-
-
-def _refuse_rebound_roles(ctx: Context) -> None:
-    """A model, an optimizer or a loader that changes inside the loops cannot be one attribute."""
-    for var in (*ctx.roles.models, *ctx.roles.optimizers, *ctx.roles.loaders):
-        if var in ctx.storage.bound:
-            raise Refuse(
-                "TL106", f"'{var.name}' is made anew inside the loop.", ctx.nest.outer, "Make it once, before the loop."
-            )
-
-
-def _refuse_counted_by_hand(ctx: Context) -> None:
-    """The Trainer counts the epochs; a loop that gives its counter another value counts otherwise."""
-    for var in sorted(ctx.epoch_variable() & ctx.storage.bound, key=lambda v: v.name):
-        places = ctx.roles.definitions.get(var, [])
-        inside = [d.stmt for d in places if any(d.stmt is i.stmt for i in ctx.hooks)]
-        raise Refuse(
-            "TL106",
-            f"The loop gives its own counter '{var.name}' another value.",
-            inside[0] if inside else ctx.nest.outer,
-            "Count with a variable of its own, or start the range at another number.",
-        )
-
-
-def _refuse_closures(ctx: Context) -> None:
-    """What the loops change lives on the module then, where a function that closes over it does not look."""
-    for var in sorted(ctx.storage.pinned, key=lambda v: v.name):
-        if var.owned:
-            raise Refuse(
-                "TL106",
-                f"The loops change '{var.said(ctx.home.scope)}', which a function or a method that is handed on reads.",
-                ctx.nest.outer,
-                "Read it in plain methods that are called by their names.",
-            )
-        if var.frame is not None and not var.frame.is_module:
-            raise Refuse(
-                "TL106",
-                f"A function inside {var.frame.name}() reads '{var.name}', which the loops change.",
-                ctx.nest.outer,
-                "Hand it to that function as an argument.",
-            )
-
-
-def _refuse_named_expressions(ctx: Context) -> None:
-    """``name := value`` binds names only, and never an attribute of the module."""
-    for region in Region:
-        for item in ctx.regions.of(region):
-            for node in nodes_of(item.shape):
-                if isinstance(node, ast.NamedExpr):
-                    if item.frame.resolve(node.target.id) in ctx.storage.replaced[region]:
-                        raise Refuse(
-                            "TL106",
-                            f"'{node.target.id}' gets a value by ':=' that other hooks read.",
-                            ctx.nest.outer if item.synthetic else item.stmt,
-                            f"Give it that value in a statement of its own: {node.target.id} = ...",
-                        )
-
-
-def _refuse_handlers(ctx: Context) -> None:
-    """Handlers around the loop stay around ``fit``; what they read must not live on the module by then."""
-    trained = {*ctx.roles.optimizers, *ctx.roles.schedulers} - ctx.roles.handed
-    moved = ctx.storage.bound | ctx.epoch_variable() | trained
-    for block in ctx.nest.path:
-        around = block.body[block.index]
-        if not isinstance(around, ast.Try):
-            continue
-        parts = [s for h in around.handlers for s in h.body] + around.orelse + around.finalbody
-        for stmt in parts:
-            read = ctx.judge.reads(Item(stmt, ctx.home)) & moved - ctx.storage.pinned
-            if read:
-                name = min(v.name for v in read)
-                raise Refuse(
-                    "TL106",
-                    f"A handler around the loop reads '{name}', which the loop makes or changes.",
-                    stmt,
-                    "Move the statement behind the 'try', or the 'try' into the loop.",
-                )
 
 
 def _draft(ctx: Context, data: DataPlan | None, config: list[ast.stmt], early: bool, whole: bool) -> Draft | None:

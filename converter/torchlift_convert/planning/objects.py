@@ -6,6 +6,7 @@ import ast
 
 from torchlift_convert.callers import earlier, tries_around
 from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.following import is_lasting
 from torchlift_convert.kept import walk
 from torchlift_convert.names import own_nodes
 from torchlift_convert.planning.context import Context
@@ -24,7 +25,7 @@ _PROCESSES = (
 def refuse_attributes(ctx: Context) -> None:
     """Attributes of the script's object that hooks cannot hold."""
     _refuse_processes(ctx)
-    _refuse_super(ctx)
+    _refuse_methods(ctx)
     _refuse_names_of_class(ctx)
     tracer = Tracer(ctx.program, ctx.roles.definitions)
     settled = {m for v in (*ctx.roles.models, *ctx.roles.optimizers) if (m := tracer.made(v)) is not None}
@@ -51,8 +52,18 @@ def refuse_attributes(ctx: Context) -> None:
             )
 
 
-def _refuse_super(ctx: Context) -> None:
-    """What ``super()`` means is settled by the class that a method stands in, and hooks stand in another."""
+def _refuse_methods(ctx: Context) -> None:
+    """A method's class settles what ``super()`` means and defaults hold, and hooks stand in another one."""
+    for item in ctx.methods:
+        spec = item.stmt.args  # type: ignore[attr-defined]
+        for default in [*spec.defaults, *(d for d in spec.kw_defaults if d)]:
+            if not is_lasting(default, ctx.program.module):
+                raise Refuse(
+                    "TL104",
+                    "The loops lead to a method with a default value that is made once, where the class is defined.",
+                    default,
+                    "Use None as the default, and make the value in the method.",
+                )
     for item in [*ctx.hooks, *ctx.methods] if ctx.program.owner is not None else ():
         for node in walk(item.stmt):
             if isinstance(node, ast.Name) and node.id in ("super", "__class__"):
