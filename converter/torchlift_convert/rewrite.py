@@ -18,6 +18,7 @@ from torchlift_convert.kept import walk
 from torchlift_convert.known import branch, without_known
 from torchlift_convert.methods import spelled
 from torchlift_convert.program import Frame, Hole, Item
+from torchlift_convert.selfshowing import shown
 from torchlift_convert.syntax import Script
 
 _SCOPES = (cst.FunctionDef, cst.Lambda, cst.ListComp, cst.SetComp, cst.DictComp, cst.GeneratorExp)
@@ -130,6 +131,8 @@ class Rewriter(cst.CSTTransformer):
                 return self._call(original, updated)
             case cst.If() if (taken := self._decided(original)) is not None:
                 return branch(updated, taken, nested=id(original) in self.elifs)
+            case cst.FormattedStringExpression() if (parts := shown(original, updated)) is not None:
+                return parts
             case (
                 cst.FormattedStringExpression()
                 | cst.BooleanOperation()

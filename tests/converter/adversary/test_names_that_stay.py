@@ -186,3 +186,8 @@ def test_a_local_of_a_function_that_stays_is_in_nobodys_way(tmp_path: Path) -> N
     other = shown.replace("return", "return LENGTH +").replace("L = ", "global L\n    L = ")
     result = same(script("LENGTH = 2\n" + other + loop + "    print(shown(epoch))\n"), tmp_path / "other")
     assert "import torchlift as L\n" not in (result.code or "")
+
+
+def test_a_text_that_shows_its_own_expression(tmp_path: Path) -> None:
+    shown = 'f"{epoch=} { total = :.4f} {total=!s} {model.training=} {[count for i in [1]]=}"'
+    same(IMPORTS + DATA + MODEL + looping(shown=shown), tmp_path)
