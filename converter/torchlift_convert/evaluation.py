@@ -239,8 +239,14 @@ class Evaluation:
         return not self._used_after_train(end, models)
 
     def _trained(self, items: list[Item]) -> set[Var]:
-        """Models that these statements, or those of a batch, put into training mode."""
-        return self._switched(items, training=True) | self._switched(self.nest.body, training=True)
+        """Models that these statements put into training mode, or a batch before it looks at a model."""
+        models = set(self.roles.models)
+        first: list[Item] = []
+        for item in self.nest.body:
+            if not isinstance(call_fact(item, self.program), F.Mode) and reads_any(item, models, self.judge):
+                break
+            first.append(item)
+        return self._switched(items, training=True) | self._switched(first, training=True)
 
     def _steps_torchs(self, item: Item) -> bool:
         """The step of one of torch's schedulers, which draws nothing."""

@@ -45,6 +45,24 @@ for epoch in range(2):
     + STEP
     + "print(model(X).sum().item())\n",
     "no epoch behind the first": LOADER + "for epoch in range(1, 1):" + STEP + "print(torch.rand(1).item())\n",
+    "training mode behind the forward": "test_loader = "
+    + LOADER.split(" = ")[1]
+    + LOADER
+    + """
+for epoch in range(2):
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        model.train()
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    held_out = 0.0
+    with torch.no_grad():
+        for a, b in test_loader:
+            held_out += criterion(model(a), b).item()
+    print('held out', held_out)
+""",
 }
 
 
