@@ -44,6 +44,8 @@ class Accelerator:
 
     def lower(self) -> None:
         """Raises Refuse where it does more than a plain loop in one process."""
+        if {"torch", "len", "enumerate"} & set(self.prepared.bound):
+            raise _refuse("torch, len or enumerate is a name of the script's own", self.made, "Give it another name.")
         self._options()
         self._uses()
         self._imports()
@@ -189,6 +191,10 @@ class Accelerator:
         elif what in RENAMED:
             if what == "save" and (len(call.args) != 2 or call.keywords):
                 raise _refuse("accelerator.save() is given options", call, "Write torch.save(...).")
+            if what == "print" and "print" in self.prepared.bound:
+                raise _refuse(
+                    "accelerator.print() is the builtin, and the script has a print of its own", call, "Rename it."
+                )
             edited.replace(attribute, RENAMED[what])
         elif what == "backward" and call.args:
             self._backward(call)

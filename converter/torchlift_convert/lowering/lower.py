@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 
-from torchlift_convert.diagnostics import Refuse
+from torchlift_convert.diagnostics import Refuse, note
 from torchlift_convert.lowering.accelerator import Accelerator
 from torchlift_convert.lowering.edits import Edited
 from torchlift_convert.lowering.prepared import Prepared
 from torchlift_convert.several import carried, composed, in_original
-from torchlift_convert.types import Fate, FateKind, Result, Span
+from torchlift_convert.types import Diagnostic, Fate, FateKind, Result, Span
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Lowered:
     text: str
     fates: tuple[Fate, ...]
     changed: frozenset[Span]
+    told_of: Diagnostic
 
     def vouched(self, vouched: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
         return carried(vouched, self.fates)
@@ -35,7 +36,7 @@ class Lowered:
             else f
             for f in composed(self.fates, result.fates)
         ]
-        return replace(told, fates=tuple(fates))
+        return replace(told, fates=tuple(fates), diagnostics=(*told.diagnostics, self.told_of))
 
 
 def lower(text: str, tree: ast.Module) -> Lowered | None:
@@ -53,7 +54,12 @@ def lower(text: str, tree: ast.Module) -> Lowered | None:
     Accelerator(edited, made, name, Prepared(text, tree, name)).lower()
     after = edited.result()
     ast.parse(after)
-    return Lowered(after, edited.fates(), frozenset(edited.changed()))
+    said = note(
+        "TL502",
+        "Converted as the plain loop that runs in one process; a launcher of several is not carried over.",
+        made,
+    )
+    return Lowered(after, edited.fates(), frozenset(edited.changed()), said)
 
 
 def _made(tree: ast.Module, cls: str) -> ast.Assign | None:

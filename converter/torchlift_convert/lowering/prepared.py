@@ -213,8 +213,8 @@ class Prepared:
         if why:
             raise Refuse(
                 "TL502",
-                f"Accelerate's loader fetches one batch ahead of the loop, and {why}: the order of the random draws "
-                "would change.",
+                f"Accelerate's loader fetches one batch ahead of the loop, and {why}: the order of random draws and of "
+                "what is printed would change.",
                 call,
                 f"Leave {name.id} out of prepare(), or give the loader workers (num_workers=1 or more).",
             )
@@ -236,7 +236,11 @@ class Prepared:
         if collate is not None and not (isinstance(collate, ast.Name) and self._quiet_function(collate.id)):
             return "its collate_fn may draw"
         dataset = call.args[0] if call.args else given.get("dataset")
-        return "" if dataset is not None and self._still(dataset) else "fetching from its dataset may draw"
+        return (
+            ""
+            if dataset is not None and self._still(dataset)
+            else "fetching from its dataset may draw, print or change something"
+        )
 
     def _all(self, expr: ast.expr, names: tuple[str, ...]) -> bool:
         made = self.made(expr) or [expr]
@@ -249,7 +253,14 @@ class Prepared:
     def _quiet(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
         frame = Frame(function, self.program.module)
         found = [self.judge.of(stmt, frame) for stmt in function.body]
-        return not any(f.draws or f.unknown for f in found)
+        if any(f.draws or f.unknown or f.writes or f.clock or f.stores for f in found):
+            return False
+        for node in walk(function):
+            if isinstance(node, (ast.Global, ast.Nonlocal)) or (isinstance(node, ast.Expr) and _acts(node)):
+                return False
+            if isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
+                return False  # it changes what may be seen from outside
+        return True
 
     def _still(self, dataset: ast.expr, depth: int = 0) -> bool:
         """Does an item of the dataset cost no draw?"""
@@ -288,6 +299,10 @@ class Prepared:
             elif not (full.startswith("torchvision.transforms.") and full.rpartition(".")[2] in STILL):
                 return False
         return True
+
+
+def _acts(stmt: ast.Expr) -> bool:
+    return not isinstance(stmt.value, ast.Constant)
 
 
 def loader_of(loop: ast.For, prepared: Prepared) -> ast.Name | None:

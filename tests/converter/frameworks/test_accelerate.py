@@ -325,3 +325,35 @@ def test_a_scheduler_that_counts_the_batches_between_is_refused() -> None:
         "StepLR(optimizer, 4, 0.5)", "OneCycleLR(optimizer, 0.1, total_steps=20)"
     )
     _refused(source, _line(source, "scheduler.step()"), "counts")
+
+
+@pytest.mark.parametrize(
+    "line", ['print("get", i)', "seen.append(i)", "seen[i] = 1", "x = torch.rand(1)", "x = unknown(i)"]
+)
+def test_a_dataset_whose_items_act_shows_the_look_ahead(line: str) -> None:
+    acting = f"""\
+seen = []
+
+
+class Acting(Dataset):
+    def __len__(self):
+        return 44
+
+    def __getitem__(self, i):
+        {line}
+        return torch.ones(4), torch.ones(1)
+
+
+data = Acting()
+"""
+    source = HEAD + "accelerator = Accelerator()\n" + acting + DATA.partition("\n")[2] + PREPARE + TRAIN + SHOW
+    _refused(source, _line(source, "loader = DataLoader"), "one batch ahead")
+
+
+def test_one_process_is_told_of() -> None:
+    assert any("one process" in d.message for d in _converted(PLAIN).diagnostics)
+
+
+def test_a_print_of_the_script_is_not_the_accelerator_s() -> None:
+    source = PLAIN.replace("accelerator = ", "def print(*what):\n    pass\n\n\naccelerator = ", 1)
+    _refused(source, _line(source, "accelerator.print"), "builtin")
