@@ -35,7 +35,7 @@ from torchlift_convert.regions import (
 from torchlift_convert.roles import Roles, expression, variable
 from torchlift_convert.scaling import SCALER, Scaled, plainly, scaled, scales
 from torchlift_convert.surroundings import elsewhere
-from torchlift_convert.syntax import exits_of, nodes_of
+from torchlift_convert.syntax import exits_of, is_backward, nodes_of
 from torchlift_convert.trained import given_to
 from torchlift_convert.types import FateKind, Optimization
 
@@ -176,7 +176,11 @@ class Stepping:
                 )
         if marks.zero > marks.step:
             zeroed = [*body[: marks.backward], *body[marks.zero + 1 :], *self.nest.before, *self.nest.after]
-            zeroed += [*(Item(s, self.nest.home) for s in self.nest.post), *elsewhere(self.nest)]
+            behind = [*(Item(s, self.nest.home) for s in self.nest.post), *elsewhere(self.nest)]
+            for item in behind:
+                if any(is_backward(n) for n in nodes_of(item.stmt)):
+                    raise NotAutomatic("another backward adds to gradients that were zeroed", item.stmt)
+            zeroed += behind
         for item in zeroed:
             if looks_at_gradients([item], self.judge):
                 raise NotAutomatic("gradients are looked at after they were zeroed", item.stmt)

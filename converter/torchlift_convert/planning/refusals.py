@@ -24,6 +24,7 @@ def refuse_readers(ctx: Context) -> None:
     """Stop where something that stays behind reads what moves to the module."""
     _counted_by_hand(ctx)
     _closures(ctx)
+    _kept_lambdas(ctx)
     _named_expressions(ctx)
     _handlers(ctx)
 
@@ -110,6 +111,33 @@ def _closures(ctx: Context) -> None:
                 ctx.nest.outer,
                 "Hand it to that function as an argument.",
             )
+
+
+def _kept_lambdas(ctx: Context) -> None:
+    """A lambda that is kept looks later: at the last value of the loop's variable, which a hook has no more."""
+    changing = ctx.storage.bound | ctx.epoch_variable()
+    for item in ctx.hooks:
+        for node in nodes_of(item.shape):
+            for one in _kept_by(node):
+                if {item.frame.resolve(n) for n in free_names(one).reads} & changing:
+                    raise Refuse(
+                        "TL106",
+                        "The loop keeps a lambda that reads variables of the loop when it is called later.",
+                        one,
+                        "Give the lambda their values as defaults, as in: lambda n=n: n + 1",
+                    )
+
+
+def _kept_by(node: ast.AST) -> list[ast.Lambda]:
+    """The lambdas that a node puts into a container or an attribute."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="append" | "add" | "insert" | "extend" | "setdefault"), args=args):
+            parts = args
+        case ast.Assign(targets=targets, value=value) if not all(isinstance(t, ast.Name) for t in targets):
+            parts = [value]
+        case _:
+            return []
+    return [n for part in parts for n in walk(part) if isinstance(n, ast.Lambda)]
 
 
 def _named_expressions(ctx: Context) -> None:

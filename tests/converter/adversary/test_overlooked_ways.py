@@ -205,8 +205,47 @@ SAME = {
             print(epoch, loss.item(), tot)
         @END
     """,
+    "gradients added between two trainings": """
+        @IMPORTS
+        @DATA
+        @MODEL
+        for epoch in range(2):
+            for x, y in train_loader:
+                loss = F.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+            print(loss.item())
+        F.cross_entropy(model(X[:4]), y[:4] if len(y) >= 4 else y).backward()
+        for epoch in range(2):
+            for x, y in train_loader:
+                loss = F.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+            print(loss.item())
+        @END
+    """,
 }
 REFUSED = {
+    "lambdas that are kept": (
+        "TL106",
+        """
+        @IMPORTS
+        @DATA
+        @MODEL
+        fns = []
+        for epoch in range(3):
+            for i, (x, y) in enumerate(train_loader):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+            fns.append(lambda: (epoch, loss.item()))
+        print([f() for f in fns])
+        @END
+    """,
+    ),
     "a closure that binds a variable of main": (
         "TL106",
         """
