@@ -44,9 +44,10 @@ format: $(STAMP)  ## Sort imports and format our own code
 test-templates: $(STAMP)  ## Render every project template and run each project's own tests
 	$(BIN)/python -m pytest tests/templates
 
-samples: $(STAMP)  ## Write the converted twin of every sample again
+samples: $(STAMP)  ## Write the converted twin of every sample again, and docs/gallery.md
 	@status=0; for script in samples/*/train.py; do \
-		$(BIN)/torchlift convert --force --quiet "$$script" || status=1; done; exit $$status
+		$(BIN)/torchlift convert --force --quiet "$$script" || status=1; done; \
+		$(BIN)/python samples/gallery.py || status=1; exit $$status
 
 codes: $(STAMP)  ## Write docs/codes.md again, from the pages of the converter's codes
 	$(BIN)/python -m torchlift_convert explain --format markdown > docs/codes.md

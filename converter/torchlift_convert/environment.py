@@ -280,7 +280,7 @@ class Environment:
         if region in (Region.BATCH_START, Region.STEP, Region.VAL_STEP, Region.BATCH_END):
             taken.add("batch_idx")
         found: dict[Var, str] = {}
-        for var in sorted(flow.may, key=lambda v: (v.frame is not self.plan.nest.home, v.name)):
+        for var in sorted(flow.may, key=lambda v: (v.frame is not self.plan.nest.home, v.order)):
             if var in self.plan.storage.replaced[region] or var in self.plan.storage.pinned:
                 continue
             found[var] = unique(var.name, taken, prefer=var.frame.name if var.frame else "")

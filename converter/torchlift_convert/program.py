@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,6 +33,9 @@ class Bound:
     frame: Frame
 
 
+_SERIALS = itertools.count()
+
+
 @dataclass(eq=False)
 class Frame:
     """One activation of a scope. ``outer`` is the lexically enclosing frame, ``scope`` its syntax."""
@@ -40,6 +44,7 @@ class Frame:
     outer: Frame | None = None
     bound: dict[str, Bound] = field(default_factory=dict)
     owner: Owner | None = None  # of the module: the object whose attributes are variables
+    serial: int = field(default_factory=_SERIALS.__next__, init=False)  # frames in the order in which they were entered
 
     def __post_init__(self) -> None:
         self.functions, self.classes, self.locals = contents_of(self.scope)
@@ -154,6 +159,11 @@ class Var:
 
     frame: Frame | None
     name: str
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """What to sort by: names, and frames as they were entered."""
+        return self.name, self.frame.serial if self.frame is not None else -1
 
     @property
     def owned(self) -> bool:

@@ -95,7 +95,7 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
         loop_bound = heads.get(region, frozenset())
         whole: set[Var] = set()
         keep: list[Var] = []
-        for var in sorted((flow.may | flow.exposed) & bound, key=lambda v: (v.name, id(v.frame))):
+        for var in sorted((flow.may | flow.exposed) & bound, key=lambda v: v.order):
             if var in special or var in pinned or var in crossing:
                 continue
             if var in flow.exposed:
@@ -112,7 +112,7 @@ def store(program: Program, nest: Nest, roles: Roles, regions: Regions, judge: J
             attributes[var] = None
         replaced[region] = frozenset(whole | (crossing - pinned - special))
         saved[region] = tuple(keep)
-    attributes |= dict.fromkeys(sorted(crossing - pinned - special, key=lambda v: v.name))
+    attributes |= dict.fromkeys(sorted(crossing - pinned - special, key=lambda v: v.order))
     return Storage(
         flows=flows,
         attributes=tuple(attributes),

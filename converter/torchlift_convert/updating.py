@@ -298,7 +298,7 @@ def _why(odd: set[Var], unsure: set[Var], defs: dict[Var, list[Definition]]) -> 
     """Why the Trainer cannot step one of these."""
     if not odd:
         return None
-    var = min(odd, key=lambda v: v.name)
+    var = min(odd, key=lambda v: v.order)
     if var in unsure:
         return f"'{var.name}' may not be made"
     if _maybe_none(defs.get(var, [])):

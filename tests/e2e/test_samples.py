@@ -6,6 +6,8 @@ in a copy of the sample's folder. A fork of a process that has imported torch ta
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +42,11 @@ def test_twin_is_what_the_converter_writes(sample: Path) -> None:
     result = converted(sample)
     assert result.code is not None, result.diagnostics
     assert (sample / "train_lightning.py").read_text(encoding="utf-8") == result.code, "run: make samples"
+
+
+def test_gallery_is_what_its_script_writes() -> None:
+    script = Path(__file__).parents[2] / "samples" / "gallery.py"
+    assert subprocess.run([sys.executable, str(script), "--check"]).returncode == 0, "run: make samples"
 
 
 @each_sample

@@ -45,10 +45,13 @@ def _headline(done: FolderDone) -> str:
     scripts = [o for o in done.outcomes if o.status is not Status.UNREADABLE]
     converted = [o for o in scripts if o.status is Status.CONVERTED]
     of = counted(len(scripts), "training script")
+    folder = "this folder" if done.folder == "." else done.folder
+    if converted and not any(o.written for o in converted) and all(o.output for o in converted):
+        return f"Converted {len(converted)} of {of} in {folder}; what is there already says the same."
     if not any(o.written for o in converted):
-        return f"{len(converted)} of {of} in {done.folder} can be converted; nothing was written."
+        return f"{len(converted)} of {of} in {folder} can be converted; nothing was written."
     where = f" to {done.output}" if done.output is not None else ""
-    return f"Converted {len(converted)} of {of} in {done.folder}{where}."
+    return f"Converted {len(converted)} of {of} in {folder}{where}."
 
 
 def _table(done: FolderDone) -> list[str]:

@@ -181,7 +181,7 @@ def _known_by_name(ctx: Context, draft: Draft) -> list[Var]:
     """What the loops and the DataModule hold that the script goes on with by its own name."""
     held = [v for v in (*ctx.storage.attributes, *draft.state) if v in ctx.storage.bound or v in draft.state]
     if draft.data is not None:
-        held += sorted(draft.data.attributes, key=lambda v: v.name) + [one.var for one in draft.data.loaders]
+        held += sorted(draft.data.attributes, key=lambda v: v.order) + [one.var for one in draft.data.loaders]
     named = ctx.storage.by_name & ctx.storage.needed_after - ctx.storage.pinned
     return [v for v in dict.fromkeys(held) if v in named]
 

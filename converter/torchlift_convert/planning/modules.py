@@ -111,7 +111,7 @@ class ModulePlanner:
         """Variables made with a literal before the loops and changed or rebound in them: state of the module."""
         candidates = {v for v in self.ctx.changed if self._may_be_state(v, moved_data)}
         kept = {v for v in candidates if set(self._made_with(v)) <= candidates}
-        return sorted(kept, key=lambda v: (self.construct_state(v).lineno, v.name))
+        return sorted(kept, key=lambda v: (self.construct_state(v).lineno, v.order))
 
     def _made_with(self, var: Var) -> list[Var]:
         """Variables that the same statement makes."""

@@ -29,7 +29,7 @@ def refuse_attributes(ctx: Context) -> None:
     _refuse_names_of_class(ctx)
     tracer = Tracer(ctx.program, ctx.roles.definitions)
     settled = {m for v in (*ctx.roles.models, *ctx.roles.optimizers) if (m := tracer.made(v)) is not None}
-    for var in sorted((v for v in ctx.storage.bound if v.owned), key=lambda v: v.name):
+    for var in sorted((v for v in ctx.storage.bound if v.owned), key=lambda v: v.order):
         if any(s is not None and s[0] in settled for s in tracer.sources(var)):
             raise Refuse(
                 "TL106",

@@ -35,7 +35,7 @@ class OptimizerPlanner:
 
     def _refuse_unsure(self) -> None:
         """What may not be bound cannot be handed over; at module level the script's own questions come first."""
-        for var in sorted(self.ctx.roles.unsure, key=lambda v: v.name):
+        for var in sorted(self.ctx.roles.unsure, key=lambda v: v.order):
             if not self.ctx.home.is_module:
                 raise Refuse(
                     "TL106",

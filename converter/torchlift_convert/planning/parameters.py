@@ -43,7 +43,7 @@ class ParameterPlanner:
         wanted |= self.ctx.hook_refs
         initial = tuple(
             v
-            for v in sorted(self.ctx.storage.entering, key=lambda v: v.name)
+            for v in sorted(self.ctx.storage.entering, key=lambda v: v.order)
             if (v.frame is self.ctx.home or v.owned)
             and v not in state
             and self._made_before(v)

@@ -83,7 +83,7 @@ def _rebound_by_closures(ctx: Context) -> None:
 
 def _counted_by_hand(ctx: Context) -> None:
     """The Trainer counts the epochs; a loop that gives its counter another value counts otherwise."""
-    for var in sorted(ctx.epoch_variable() & ctx.storage.bound, key=lambda v: v.name):
+    for var in sorted(ctx.epoch_variable() & ctx.storage.bound, key=lambda v: v.order):
         places = ctx.roles.definitions.get(var, [])
         inside = [d.stmt for d in places if any(d.stmt is i.stmt for i in ctx.hooks)]
         raise Refuse(
@@ -96,7 +96,7 @@ def _counted_by_hand(ctx: Context) -> None:
 
 def _closures(ctx: Context) -> None:
     """What the loops change lives on the module then, where a function that closes over it does not look."""
-    for var in sorted(ctx.storage.pinned, key=lambda v: v.name):
+    for var in sorted(ctx.storage.pinned, key=lambda v: v.order):
         if var.owned:
             raise Refuse(
                 "TL106",
