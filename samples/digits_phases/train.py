@@ -65,7 +65,7 @@ def train_model(model, criterion, optimizer, scheduler, num_epochs=3):
 
             epoch_loss = running_loss / dataset_sizes[phase]
             epoch_acc = running_corrects.double() / dataset_sizes[phase]
-            print(f"{phase} Loss: {epoch_loss:.4f} Acc: {epoch_acc:.4f}")
+            print(phase, f"loss: {epoch_loss:.4f} acc: {epoch_acc:.4f}")
 
             # deep copy the model
             if phase == "val" and epoch_acc > best_acc:

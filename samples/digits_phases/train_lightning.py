@@ -68,7 +68,7 @@ class LitModel(L.LightningModule):
     def on_validation_epoch_start(self):
         epoch_loss = self.running_loss / dataset_sizes['train']
         epoch_acc = self.running_corrects.double() / dataset_sizes['train']
-        print(f"train Loss: {epoch_loss:.4f} Acc: {epoch_acc:.4f}")
+        print('train', f"loss: {epoch_loss:.4f} acc: {epoch_acc:.4f}")
 
         self.running_loss = 0.0
         self.running_corrects = 0
@@ -86,7 +86,7 @@ class LitModel(L.LightningModule):
     def on_validation_epoch_end(self):
         epoch_loss = self.running_loss / dataset_sizes['val']
         epoch_acc = self.running_corrects.double() / dataset_sizes['val']
-        print(f"val Loss: {epoch_loss:.4f} Acc: {epoch_acc:.4f}")
+        print('val', f"loss: {epoch_loss:.4f} acc: {epoch_acc:.4f}")
 
         # deep copy the model
         if epoch_acc > self.best_acc:

