@@ -19,7 +19,7 @@ opt_second = torch.optim.SGD(second.parameters(), lr=0.1)
 
 
 def train_first(x, y):
-    first.zero_grad()
+    opt_first.zero_grad()
     shown, seen = first(x), second(x)
     loss = F.cross_entropy(shown, y) + seen.detach().mean()
     loss.backward()
@@ -28,7 +28,7 @@ def train_first(x, y):
 
 
 def train_second(x, y):
-    second.zero_grad()
+    opt_second.zero_grad()
     shown, seen = second(x), first(x)
     loss = F.cross_entropy(shown, y) + seen.detach().mean()
     loss.backward()
@@ -38,7 +38,8 @@ def train_second(x, y):
 
 for epoch in range(2):
     for x, y in train_loader:
-        a, b = train_first(x, y), train_second(x, y)
+        a = train_first(x, y)
+        b = train_second(x, y)
     print(epoch, a, b)
 """
 )
