@@ -71,7 +71,7 @@ def test_through_two_calls() -> None:
         ("def train(n):\n    return n", "train(k)", []),
         ("def train(n):\n    return n", "train(n=k)", []),
         ("def train(n=3):\n    return n", "train()", []),
-        ("def train(n, *, m=f()):\n    return n", "train(k)", ["m"]),
+        ("def train(n, *, m=()):\n    return n", "train(k)", ["m"]),
     ],
 )
 def test_parameters_that_have_to_be_bound(function: str, call: str, bound: list[str]) -> None:

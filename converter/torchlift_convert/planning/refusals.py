@@ -69,7 +69,8 @@ def _rebound_by_closures(ctx: Context) -> None:
     if ctx.home.is_module:
         return
     inner = [n for n in walk(ctx.home.scope) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    bound = {name for one in inner if one is not ctx.home.scope for name in free_names(one).binds}
+    followed = {ctx.home.scope, *ctx.nest.followed, *(i.frame.scope for i in ctx.hooks)}  # their bodies are hooks
+    bound = {name for one in inner if one not in followed for name in free_names(one).binds}
     read = {v for v, _ in ctx.hook_refs}
     for name in sorted(bound & ctx.home.locals):
         if Var(ctx.home, name) in read:
