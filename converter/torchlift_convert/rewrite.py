@@ -71,9 +71,7 @@ class Rewriter(cst.CSTTransformer):
         self.frame: Frame = item.frame
         self.stmts = _reverse(script)
         self.fixed: set[int] = set()  # ids of Name nodes that are not variables
-        self.hidden: list[
-            frozenset[str]
-        ] = []  # names bound by comprehensions, lambdas and nested functions around here
+        self.hidden: list[frozenset[str]] = []  # names bound by comprehensions, lambdas, functions around here
         self.elifs: set[int] = set()  # ids of the ``elif`` of other statements
         self.loops = 0
         self.quotes: list[str] = []  # of the f-strings around here
@@ -270,8 +268,17 @@ class Rewriter(cst.CSTTransformer):
 def rewrite_expression(expr: ast.expr, frame: Frame, env: Environment, edits: Edits) -> cst.BaseExpression:
     """An expression of the script in the names of a place."""
     text = ast.get_source_segment(env.plan.program.script.text, expr) if hasattr(expr, "lineno") else None
-    source = f"({text})" if text is not None and "\n" in text else text or ast.unparse(expr)
-    return _rewritten(source, frame, env, edits)
+    if text is None or not _is_text_of(text, expr):
+        text = ast.unparse(expr)
+    return _rewritten(f"({text})" if "\n" in text else text, frame, env, edits)
+
+
+def _is_text_of(text: str, expr: ast.expr) -> bool:
+    """What was made in the place of a statement bears its position, but has another text."""
+    try:
+        return ast.dump(ast.parse(f"({text})", mode="eval").body) == ast.dump(expr)
+    except SyntaxError:
+        return False
 
 
 def rewrite_text(text: str, frame: Frame, env: Environment) -> str:

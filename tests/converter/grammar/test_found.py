@@ -63,6 +63,20 @@ for epoch in range(2):
             held_out += criterion(model(a), b).item()
     print('held out', held_out)
 """,
+    "a step without batches that is left, in a round": """
+for fold in range(2):
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+    epoch = 0
+    while epoch < 2:
+        epoch += 1
+        if epoch == 2: break
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(X), Y)
+        loss.backward()
+        optimizer.step()
+    print(torch.rand(1).item())
+""",
 }
 
 
